@@ -1,0 +1,44 @@
+# Everything a newcomer types. Needs Python 3.11, make and a C compiler; the rest is installed into .venv.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+JOBS ?= 2
+export OMP_WAIT_POLICY = PASSIVE
+
+.PHONY: help install demo test test-slow lint type bench docs-check clean
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+
+install: $(INSTALLED) ## make .venv with the tested versions
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED) ## active learning end to end on procedural rooms, ending with a report
+	$(BIN)/python train.py experiment=demo
+
+test: $(INSTALLED) ## the fast tests
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not slurm"
+
+test-slow: $(INSTALLED) ## what is marked slow
+	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+
+lint: $(INSTALLED) ## ruff: style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(INSTALLED) ## mypy --strict
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## the benchmarks' tables
+	$(BIN)/python benchmarks/sparse_conv.py
+	$(BIN)/python benchmarks/geometry.py
+	$(BIN)/python benchmarks/labels.py
+
+docs-check: $(INSTALLED) ## links, commands and register of the documents
+	$(BIN)/python -m pytest -q tests/docs
+
+clean:           ## remove what was installed and cached, keep data and outputs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

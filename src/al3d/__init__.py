@@ -1,0 +1,3 @@
+"""al3d: active learning for 3D semantic segmentation."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What to label: seeds and acquisition methods as compositions of unit, score, reduction, picker and budget."""

@@ -1,0 +1,81 @@
+"""A method: unit x score x pick x budget. A seed is a method that needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from al3d.acquire.budget import Budget, Ledger, Spent
+from al3d.acquire.pick import Picker
+from al3d.acquire.reduce import describe
+from al3d.acquire.score import Scorer
+from al3d.data.extras import Extra
+from al3d.rng import Key
+from al3d.types import I64, Partitioner, Units, View
+
+
+@dataclass(frozen=True)
+class Acquirer:
+    """One acquisition method or seed.
+
+    `unit` is what is asked for, `score` how much it is worth (None: the picker does not look at scores), `pick` proposes,
+    `budget` limits. `passes` > 1 averages dropout passes; `shortlist` keeps only the best k pool rows of a scene.
+    """
+
+    name: str
+    unit: Partitioner
+    pick: Picker
+    budget: Budget
+    score: Scorer | None = None
+    passes: int = 1
+    shortlist: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.passes < 1 or (self.shortlist is not None and self.shortlist < 1):
+            raise ValueError(f"{self.name}: passes and shortlist must be at least 1, got {self.passes} and {self.shortlist}")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What score and picker need: "prob", "feature", "labelled"."""
+        return self.pick.needs | (self.score.needs if self.score else frozenset())
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the pool must be predicted before this method can choose."""
+        return bool(self.needs & {"prob", "feature"})
+
+    @property
+    def extras(self) -> tuple[Extra, ...]:
+        """The prepared per-point arrays that the score reads."""
+        return self.score.extras if self.score else ()
+
+    def local(self, view: View) -> Units:
+        """The rows of one scene; runs where the scene was predicted and keeps a few numbers per unit."""
+        score = self.score(view) if self.score else None
+        return describe(view, score, with_feature="feature" in self.needs, with_labelled="labelled" in self.needs, shortlist=self.shortlist)
+
+    def select(self, units: Units, round_index: int, history: Sequence[Spent], base: int, key: Key) -> tuple[I64, Ledger]:
+        """The bought rows, in order, and the ledger; runs once.
+
+        Raises: ValueError when nothing was bought from a pool that is not empty: names the first unit, its size, what is left.
+        """
+        overshoot = "include" if self.unit.name == "scene" else "skip_to_fit"
+        ledger = self.budget.open(units, round_index, history, base, overshoot)
+        self.pick(units, ledger, key)
+        rows = np.asarray(ledger.rows, dtype=np.int64)
+        pool = np.flatnonzero(units.size > 0)
+        if len(rows) == 0 and ledger.limit > 0 and len(pool):
+            first = int(pool[0])
+            raise ValueError(
+                f"round {round_index} of {self.name} bought nothing: the pool's first unit ({int(units.unit[first])} of scene {int(units.scene[first])}) has "
+                f"{int(units.size[first]):,} points and {ledger.limit:,} {ledger.measure} are left to spend: "
+                "raise the budget, take smaller units, or set budget.overshoot=include"
+            )
+        if len(rows) == 0:
+            raise ValueError(
+                f"round {round_index} of {self.name} has nothing to spend or to buy "
+                f"({ledger.limit:,} {ledger.measure} left, {len(pool):,} units in the pool): run fewer rounds"
+            )
+        return rows, ledger

@@ -1,0 +1,154 @@
+"""Scores: how much a point deserves a label. One sign: higher = ask first.
+
+A scorer maps a view to f32[N]; `needs` says what it must be given ("prob", "feature"), so that nothing is predicted in vain;
+`extras` are the prepared per-point arrays it reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from al3d.data.extras import Extra as PreparedExtra
+from al3d.rng import generator
+from al3d.types import F32, View
+
+NO_NEEDS: frozenset[str] = frozenset()
+PROB = frozenset({"prob"})
+
+
+class Scorer(Protocol):
+    """f32[N] per scene; higher = ask first."""
+
+    @property
+    def needs(self) -> frozenset[str]: ...
+    @property
+    def extras(self) -> tuple[PreparedExtra, ...]: ...
+    def __call__(self, view: View) -> F32: ...
+
+
+@dataclass(frozen=True)
+class Random:
+    """A uniform number per unit, keyed by scene: independent of shards and of every other scene.
+
+    Source: the RAND baselines; drawn without replacement (docs/fidelity.md D-02).
+    """
+
+    needs: frozenset[str] = NO_NEEDS
+    extras: tuple[PreparedExtra, ...] = ()
+
+    def __call__(self, view: View) -> F32:
+        units = int(view.unit.max(initial=-1)) + 1
+        drawn = generator(*view.key, "random").random(units + 1, dtype=np.float32)
+        return drawn[view.unit]
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """One minus the largest probability. Source: least confidence; negated where the papers ask for the smallest (D-10)."""
+
+    needs: frozenset[str] = PROB
+    extras: tuple[PreparedExtra, ...] = ()
+
+    def __call__(self, view: View) -> F32:
+        return _to_points(1 - view.predicted().max(axis=1), view)
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Minus the difference of the two largest probabilities. Source: smallest margin first (docs/fidelity.md D-10)."""
+
+    needs: frozenset[str] = PROB
+    extras: tuple[PreparedExtra, ...] = ()
+
+    def __call__(self, view: View) -> F32:
+        prob = view.predicted()
+        if prob.shape[1] < 2:
+            raise ValueError("a margin needs at least two classes")
+        top = np.partition(prob, prob.shape[1] - 2, axis=1)
+        return _to_points(top[:, -2] - top[:, -1], view)
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Entropy of the class probabilities: `form` "sum_nats" (the usual one) or "mean_bits".
+
+    "mean_bits" is the mean over classes of -p log2 p: ReDAL's other weights were tuned against it (docs/fidelity.md D-17).
+    """
+
+    form: str = "sum_nats"
+    needs: frozenset[str] = PROB
+    extras: tuple[PreparedExtra, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.form not in ("sum_nats", "mean_bits"):
+            raise ValueError(f"entropy form={self.form!r} is not one of sum_nats, mean_bits")
+
+    def __call__(self, view: View) -> F32:
+        prob = view.predicted()
+        entropy = -(prob * np.log(np.maximum(prob, 1e-12))).sum(axis=1)
+        if self.form == "mean_bits":
+            entropy = entropy / (prob.shape[1] * np.float32(np.log(2)))
+        return _to_points(entropy, view)
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A prepared per-point array, such as surface variation or colour discontinuity, as a score."""
+
+    of: PreparedExtra
+    needs: frozenset[str] = NO_NEEDS
+
+    @property
+    def extras(self) -> tuple[PreparedExtra, ...]:
+        """The array it reads."""
+        return (self.of,)
+
+    def __call__(self, view: View) -> F32:
+        return np.asarray(view.scene.extra[self.of.name], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """The weighted sum of other scores; terms of weight 0 are neither computed nor prepared. Source: ReDAL's information score phi."""
+
+    weights: tuple[float, ...]
+    terms: tuple[Scorer, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", tuple(self.weights))
+        object.__setattr__(self, "terms", tuple(self.terms))
+        if len(self.weights) != len(self.terms):
+            raise ValueError(f"a weighted sum of {len(self.terms)} terms needs as many weights, got {len(self.weights)}")
+        if not any(self.weights):
+            raise ValueError("every weight of the weighted sum is 0: nothing would be scored")
+
+    @property
+    def used(self) -> tuple[tuple[float, Scorer], ...]:
+        """The (weight, term) pairs with a weight other than 0."""
+        return tuple(pair for pair in zip(self.weights, self.terms, strict=True) if pair[0])
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What any of its terms needs."""
+        return NO_NEEDS.union(*(term.needs for _, term in self.used))
+
+    @property
+    def extras(self) -> tuple[PreparedExtra, ...]:
+        """What any of its terms reads."""
+        return tuple(extra for _, term in self.used for extra in term.extras)
+
+    def __call__(self, view: View) -> F32:
+        total = np.zeros(len(view.scene), dtype=np.float32)
+        for weight, term in self.used:
+            total += np.float32(weight) * term(view)
+        return total
+
+
+def _to_points(values: F32, view: View) -> F32:
+    """Voxel values copied to every point of the voxel."""
+    if view.inverse is None:
+        raise ValueError(f"scene {view.scene.id!r}: predictions came without their point-to-voxel map")
+    return np.asarray(values, dtype=np.float32)[view.inverse]

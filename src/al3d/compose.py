@@ -1,0 +1,229 @@
+"""From a configuration to the parts of a run: checks at the door, then prepared data, then a guarded run folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numba
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from al3d.acquire.acquirer import Acquirer
+from al3d.acquire.pool import base_points
+from al3d.data.batch import Voxeliser
+from al3d.data.datamodule import RoundData
+from al3d.data.hashing import hash_of
+from al3d.data.prepare import prepare, store_folder
+from al3d.data.store import Store
+from al3d.files import whole_file
+from al3d.progress import console
+from al3d.rounds import Plan, Study
+from al3d.run import RunFolder, first_process, identity_hash, wait_for
+from al3d.types import Source
+
+#: What may change between restarts: how a run is executed, and how far it goes.
+EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers")
+Tree = dict[str, Any]
+
+
+def study_of(config: DictConfig) -> Study:
+    """Compose everything of one run; raises before anything is trained.
+
+    Raises: ValueError or FileNotFoundError naming the option or file, the value and the way out.
+    """
+    limit_threads(config.trainer.threads)
+    quiet_libraries()
+    source = data_source(config)
+    seed, method, plan = chosen_methods(config)
+    store = prepared(config, source, (seed, method))
+    inputs = tuple(config.dataset.inputs)
+    identity = identity_of(config, store)
+    folder = run_folder(config, identity)
+    tree = plain(config)
+    execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"])}
+    if first_process():
+        folder.log_execution(execution)
+        with whole_file(folder.path / "config.yaml") as temporary:
+            temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    oracle = instantiate(config.oracle)(store)
+    base = base_points(store, config.rounds.base, method)
+    _check_total(config, base, plan)
+    voxeliser = Voxeliser(config.dataset.scale.voxel, inputs, store.features, len(store.classes), config.dataset.reduce, config.dataset.center)
+    data = partial(
+        RoundData,
+        store=store,
+        oracle=oracle,
+        voxeliser=voxeliser,
+        augment=instantiate(config.dataset.augment, _convert_="all"),
+        rng=config.rng,
+        batch_size=plan.batch,
+        workers=config.trainer.workers,
+        judged_points=config.dataset.judged_points,
+    )
+    return Study(
+        folder=folder,
+        store=store,
+        oracle=oracle,
+        seed=seed,
+        method=method,
+        plan=plan,
+        rng=config.rng,
+        base=base,
+        net=partial(instantiate(config.net), len(inputs), len(store.classes)),
+        module=partial(instantiate(config.learner), classes=len(store.classes), rng=config.rng),
+        data=data,
+        trainer=partial(make_trainer, {key: value for key, value in tree["trainer"].items() if key not in ("threads", "workers")}),
+        loggers=[instantiate(choice, _convert_="all") for choice in config.logger.values()],
+        config=tree,
+    )
+
+
+def data_source(config: DictConfig) -> Source:
+    """The data set's source; fills the lengths and inputs that the configuration leaves to it.
+
+    Raises: ValueError for a missing root; whatever the source raises about its files.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"these options have no value yet: {', '.join(missing)}. Give them on the command line, for example {missing[0]}=/path/to/data")
+    source = cast(Source, instantiate(config.dataset.source))
+    scale = {key: value for key, value in source.scale.items() if config.dataset.scale.get(key, 0) is None}
+    for key, value in scale.items():
+        config.dataset.scale[key] = value
+    if config.dataset.scale.unit_voxel is None:
+        config.dataset.scale.unit_voxel = 2.5 * config.dataset.scale.supervoxel_voxel
+    unknown = [key for key, value in config.dataset.scale.items() if value is None]
+    if unknown:
+        raise ValueError(f"data set {source.name} does not say its {', '.join(map(str, unknown))}: give dataset.scale.{unknown[0]}=METRES")
+    if config.dataset.inputs is None:
+        config.dataset.inputs = [*source.features, "x", "y", "z"]
+    return source
+
+
+def chosen_methods(config: DictConfig) -> tuple[Acquirer, Acquirer, Plan]:
+    """Seed, method and plan: built before any data is read, so that a wrong option costs no time."""
+    seed = cast(Acquirer, instantiate(config.seed, _convert_="all"))
+    method = cast(Acquirer, instantiate(config.acquire, _convert_="all"))
+    if seed.predicts:
+        raise ValueError(f"seed={seed.name} needs predictions, but before the seed there is no network: choose a seed from conf/seed")
+    return seed, method, Plan(**plain(config)["rounds"])
+
+
+def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) -> Store:
+    """The prepared data set with everything that these methods read; made when needed, by the first process alone."""
+    extras = list({extra: None for method in methods for extra in method.extras})
+    for extra in extras:
+        if source.features[: len(extra.needs)] != extra.needs:
+            raise ValueError(
+                f"{extra.name} needs the attributes {', '.join(extra.needs)}, but {source.name} has {', '.join(source.features)}: "
+                "set that term's weight to 0 or choose another method"
+            )
+    units = [method.unit for method in methods]
+    root = Path(config.paths.data)
+    folder = store_folder(source, root, grid=config.dataset.grid)
+    ready = root / ".ready" / hash_of([folder.name, extras, units])
+    if not first_process():
+        wait_for(ready)
+        return Store(folder)
+    store = prepare(source, root, grid=config.dataset.grid, extras=extras, partitioners=units, workers=config.prepare.workers)
+    with whole_file(ready) as temporary:
+        temporary.write_text(store.data_hash, encoding="utf-8")
+    return store
+
+
+def identity_of(config: DictConfig, store: Store) -> Tree:
+    """What defines a run: the data's content and every option that could change a number."""
+    tree = plain(config)
+    dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root")}
+    rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after")}
+    return {
+        "data": store.data_hash,
+        "dataset": {**dataset, "name": store.name},
+        "seed": tree["seed"],
+        "acquire": tree["acquire"],
+        "net": tree["net"],
+        "learner": tree["learner"],
+        "rounds": rounds,
+        "oracle": tree["oracle"],
+        "precision": tree["trainer"]["precision"],
+        "rng": tree["rng"],
+    }
+
+
+def run_folder(config: DictConfig, identity: Tree) -> RunFolder:
+    """The run's folder, named by its identity, with the guard passed.
+
+    The name has no `=`, no space and no time: the command line of a distributed child process carries it.
+    """
+    net = str(identity["net"]["_target_"]).rsplit(".", 1)[-1].lower()
+    unit = str(identity["acquire"]["unit"]["_target_"]).rsplit(".", 2)[-2]
+    name = f"{identity['dataset']['name']}-{net}-{identity['seed']['name']}-{identity['acquire']['name']}-{unit}-rng{identity['rng']}-{identity_hash(identity)}"
+    folder = RunFolder(Path(config.paths.run) if config.paths.run else Path(config.paths.outputs) / name)
+    folder.guard(identity)
+    return folder
+
+
+def make_trainer(settings: Mapping[str, Any], max_steps: int = -1, **options: Any) -> pl.Trainer:
+    """A fresh Trainer: our samplers, our checkpoints, our progress line."""
+    return pl.Trainer(
+        **settings,
+        max_steps=max_steps,
+        max_epochs=-1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        **options,
+    )
+
+
+def plain(config: DictConfig) -> Tree:
+    """A configuration as nested dictionaries, interpolations resolved."""
+    return cast(Tree, OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+
+
+def limit_threads(threads: int | None) -> None:
+    """Use so many threads in this process; passive waiting, because spinning slows shared cores down up to ten times."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if threads is None:
+        return
+    if threads < 1:
+        raise ValueError(f"trainer.threads={threads}: give at least 1, or null for the library's choice")
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, os.cpu_count() or 1))
+
+
+def quiet_libraries() -> None:
+    """Silence what the trainer says on every stage; our own lines say it once."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists.*", ".*isinstance.treespec.*"):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _check_total(config: DictConfig, base: int, plan: Plan) -> None:
+    """Refuse a plan that would buy more than there is, before anything is trained."""
+    budget = config.acquire.budget
+    if plan.n == 1 or budget.per != "percent":
+        return
+    first = config.seed.budget.amount if config.seed.budget.per == "percent" else 0
+    total = (first or 0) + (plan.n - 1) * budget.amount
+    if config.seed.budget.per == "everything" or total > 100:
+        wanted = "everything and then more" if config.seed.budget.per == "everything" else f"{total:g} percent of {base:,} points"
+        raise ValueError(f"{plan.n} rounds would buy {wanted}: lower rounds.n, rounds.initial or rounds.step (a fully supervised run is seed=all rounds.n=1)")
+
+
+def say(text: str) -> None:
+    """One line for a person, from the first process only."""
+    if first_process():
+        console.print(text, markup=False)

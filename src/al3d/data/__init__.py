@@ -1,0 +1,1 @@
+"""From raw files to batches: sources, the store, the oracle and the data module."""

@@ -1,0 +1,126 @@
+"""Augmentations as pure functions of (points, attributes, generator): x' = x R, lengths in metres, colours 0..1.
+
+The generator is keyed by (rng, round, draw, scene), so that an augmented scene never depends on workers or on what was drawn before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import ndimage
+
+from al3d.types import F32, Array
+
+
+class Augmentation(Protocol):
+    """(xyz f32[N,3], feat f32[N,F], generator) -> the same shapes; never changes its arguments."""
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]: ...
+
+
+@dataclass(frozen=True)
+class Elastic:
+    """Smooth random displacement: Gaussian noise on a coarse grid, box-filtered twice, interpolated at the points.
+
+    `steps` are (grid spacing, magnitude) pairs in metres. Source: ReDAL's and HPAL's indoor training, (0.2, 0.4) and (0.8, 1.6).
+    """
+
+    steps: tuple[tuple[float, float], ...] = ((0.2, 0.4), (0.8, 1.6))
+    probability: float = 0.95
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
+        if random.random() >= self.probability:
+            return xyz, feat
+        for spacing, magnitude in self.steps:
+            xyz = xyz + _displacement(xyz, float(spacing), random) * np.float32(magnitude)
+        return xyz, feat
+
+
+def _displacement(xyz: F32, spacing: float, random: np.random.Generator) -> F32:
+    low = xyz.min(axis=0)
+    shape = tuple(int(n) for n in (xyz.max(axis=0) - low) // spacing + 3)
+    noise = random.standard_normal((3, *shape), dtype=np.float32)
+    for _ in range(2):
+        for axis in (1, 2, 3):
+            noise = ndimage.uniform_filter1d(noise, 3, axis=axis, mode="constant")
+    at = ((xyz - low) / np.float32(spacing)).T
+    return np.stack([ndimage.map_coordinates(component, at, order=1, mode="nearest") for component in noise], axis=1)
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """A full turn about z, and small tilts about x and y (`tilt` radians, in random order) around the bounding-box centre."""
+
+    tilt: float = np.pi / 64
+    tilt_probability: float = 0.95
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
+        centre = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
+        matrix = _rotation(2, random.uniform(0, 2 * np.pi))
+        if random.random() < self.tilt_probability:
+            for axis in random.permutation(2):
+                matrix = matrix @ _rotation(int(axis), random.uniform(-self.tilt, self.tilt))
+        return (xyz - centre) @ matrix.astype(np.float32) + centre, feat
+
+
+def _rotation(axis: int, angle: float) -> Array:
+    i, j = [k for k in range(3) if k != axis]
+    matrix = np.eye(3)
+    matrix[i, i] = matrix[j, j] = np.cos(angle)
+    matrix[i, j], matrix[j, i] = np.sin(angle), -np.sin(angle)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A factor from 1 - `spread` to 1 + `spread`, per axis or one for all (`isotropic`)."""
+
+    spread: float = 0.1
+    isotropic: bool = False
+    probability: float = 0.95
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
+        factors = random.uniform(1 - self.spread, 1 + self.spread, 1 if self.isotropic else 3).astype(np.float32)
+        return (xyz * factors, feat) if random.random() < self.probability else (xyz, feat)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Mirrors x, and y, each with the given probability."""
+
+    probability: float = 0.5
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
+        signs = np.where(random.random(2) < self.probability, -1, 1)
+        return xyz * np.array([*signs, 1], np.float32), feat
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Auto-contrast, a shift of each channel and noise per point, on the first three attributes (colours 0..1).
+
+    Does nothing on scenes without three attributes. Source: ReDAL's and HPAL's training (shift 25.5, jitter 12.75 of 255); a
+    constant channel is left alone where their code divides by zero.
+    """
+
+    contrast_probability: float = 0.2
+    shift: float = 0.1
+    jitter: float = 0.05
+    probability: float = 0.95
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
+        if feat.shape[1] < 3:
+            return xyz, feat
+        colour = feat[:, :3]
+        if random.random() < self.contrast_probability:
+            low, high = colour.min(axis=0), colour.max(axis=0)
+            stretched = np.where(high > low, (colour - low) / np.maximum(high - low, 1e-6), colour)
+            blend = np.float32(random.random())
+            colour = np.asarray((1 - blend) * colour + blend * stretched, np.float32)
+        if random.random() < self.probability:
+            colour = np.clip(colour + random.uniform(-self.shift, self.shift, 3).astype(np.float32), 0, 1)
+        if random.random() < self.probability:
+            colour = np.clip(colour + self.jitter * random.standard_normal(colour.shape, dtype=np.float32), 0, 1)
+        return xyz, np.concatenate([colour.astype(np.float32), feat[:, 3:]], axis=1)

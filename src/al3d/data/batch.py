@@ -1,0 +1,97 @@
+"""What a network gets: voxels of one or several scenes, sorted by (scene in batch, x, y, z)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from al3d.data.voxelise import first_rows, majority_label, mean_rows, voxelise
+from al3d.types import F32, I32, I64, U8
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """One scene as voxels: coord i32[V,3], feat f32[V,c], inverse i64[N], label i64[V]."""
+
+    coord: I32
+    feat: F32
+    inverse: I64
+    label: I64
+
+
+@dataclass
+class Batch:
+    """coord i32[V,4] (scene in batch, x, y, z), feat f32[V,c], label i64[V], inverse i64[N] into V; `index` names the scenes.
+
+    `point_label` i64[N] holds the labels to be judged by, in evaluation only. Not frozen: Lightning moves it between devices.
+    """
+
+    coord: Tensor
+    feat: Tensor
+    label: Tensor
+    inverse: Tensor
+    index: list[int]
+    point_label: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Voxeliser:
+    """Scene arrays to `Voxels`: `size` metres, `inputs` columns by name (attributes and x, y, z), one row per voxel.
+
+    `reduce` "mean" averages the points of a voxel, "first" keeps the first point as the papers do. `center` moves x and y to the
+    middle of the cloud's box and z to its lowest point, so that inputs do not depend on where a building stands; the papers'
+    code does not.
+    """
+
+    size: float
+    inputs: tuple[str, ...]
+    attributes: tuple[str, ...]
+    classes: int
+    reduce: str = "mean"
+    center: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        known = (*self.attributes, "x", "y", "z")
+        wrong = [name for name in self.inputs if name not in known]
+        if wrong or not self.inputs:
+            raise ValueError(f"dataset.inputs names {wrong or 'nothing'}; this data set has {', '.join(known)}")
+        if not self.size > 0 or self.reduce not in ("mean", "first"):
+            raise ValueError(f"voxels need a positive size and reduce mean or first, got {self.size}, {self.reduce!r}")
+
+    def __call__(self, xyz: F32, feat: F32, label: U8) -> Voxels:
+        coord, inverse = voxelise(xyz, self.size)
+        columns = np.concatenate([feat, self._centered(xyz)], axis=1)
+        chosen = [(*self.attributes, "x", "y", "z").index(name) for name in self.inputs]
+        reduce = mean_rows if self.reduce == "mean" else first_rows
+        rows = reduce(columns[:, chosen], inverse, len(coord))
+        return Voxels(coord, rows, inverse, majority_label(label, inverse, len(coord), self.classes))
+
+    def _centered(self, xyz: F32) -> F32:
+        if not self.center:
+            return xyz
+        low, high = xyz.min(axis=0), xyz.max(axis=0)
+        return xyz - np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]], np.float32)
+
+
+def collate(items: Sequence[tuple[int, Voxels]]) -> Batch:
+    """Put scenes side by side in one batch; `inverse` counts over the batch's voxels."""
+    counts = np.cumsum([0, *(len(voxels.coord) for _, voxels in items)])
+    coord = [np.concatenate([np.full((len(v.coord), 1), b, np.int32), v.coord], axis=1) for b, (_, v) in enumerate(items)]
+    return Batch(
+        coord=torch.from_numpy(np.concatenate(coord)),
+        feat=torch.from_numpy(np.concatenate([v.feat for _, v in items])),
+        label=torch.from_numpy(np.concatenate([v.label for _, v in items])),
+        inverse=torch.from_numpy(np.concatenate([v.inverse + counts[b] for b, (_, v) in enumerate(items)])),
+        index=[index for index, _ in items],
+    )
+
+
+def judged(batch: Batch, point_label: U8, to_point: I32 | None) -> Batch:
+    """The batch of one scene with labels to be judged by; `to_point` maps each judged point to a point of the scene as prepared."""
+    inverse = batch.inverse if to_point is None else batch.inverse[torch.from_numpy(to_point.astype(np.int64))]
+    return replace(batch, inverse=inverse, point_label=torch.from_numpy(point_label.astype(np.int64)))

@@ -1,0 +1,141 @@
+"""What a round trains on, is judged on and chooses from, as a LightningDataModule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset
+
+from al3d.data.augment import Augmentation
+from al3d.data.batch import Batch, Voxeliser, collate, judged
+from al3d.data.labels import LabelState
+from al3d.data.samplers import Blocks, Share, TrainBatches
+from al3d.data.store import Store
+from al3d.rng import Key, generator
+from al3d.types import IGNORE, Oracle
+
+
+@dataclass(frozen=True)
+class TrainScenes(Dataset[tuple[int, object]]):
+    """(scene, draw) -> that scene with the labels bought up to `round_index`, augmented by the draw's own randomness."""
+
+    store: Store
+    oracle: Oracle
+    labels: LabelState
+    scenes: tuple[str, ...]
+    voxeliser: Voxeliser
+    augment: tuple[Augmentation, ...]
+    round_index: int
+    key: Key
+
+    def __getitem__(self, item: tuple[int, int]) -> tuple[int, object]:
+        index, draw = item
+        name = self.scenes[index]
+        scene = self.store.scene(name)
+        label = self.oracle.answer(name, self.labels.asked(name, self.round_index))
+        random = generator(*self.key, "augment", draw, name)
+        xyz, feat = np.asarray(scene.xyz), np.asarray(scene.feat)
+        for step in self.augment:
+            xyz, feat = step(xyz, feat, random)
+        return index, self.voxeliser(xyz.astype(np.float32), feat, label)
+
+
+@dataclass(frozen=True)
+class JudgedScenes(Dataset[Batch]):
+    """scene -> a batch of it alone, not augmented, with every point's true label; raw points where the store kept them."""
+
+    store: Store
+    oracle: Oracle
+    scenes: tuple[str, ...]
+    voxeliser: Voxeliser
+    points: str = "raw"
+
+    def __getitem__(self, index: int) -> Batch:
+        name = self.scenes[index]
+        batch = _plain(self.store, name, index, self.voxeliser)
+        if self.points == "raw" and self.store.grid is not None:
+            return judged(batch, self.oracle.raw_labels(name), self.store.inverse(name))
+        return judged(batch, self.oracle.answer(name, np.ones(self.store.sizes[name], dtype=bool)), None)
+
+
+@dataclass(frozen=True)
+class PoolScenes(Dataset[Batch]):
+    """scene -> a batch of it alone, not augmented, without any label."""
+
+    store: Store
+    scenes: tuple[str, ...]
+    voxeliser: Voxeliser
+
+    def __getitem__(self, index: int) -> Batch:
+        return _plain(self.store, self.scenes[index], index, self.voxeliser)
+
+
+def _plain(store: Store, name: str, index: int, voxeliser: Voxeliser) -> Batch:
+    scene = store.scene(name)
+    unknown = np.full(len(scene), IGNORE, np.uint8)
+    return collate([(index, voxeliser(np.asarray(scene.xyz), np.asarray(scene.feat), unknown))])
+
+
+def _alone(batches: list[Batch]) -> Batch:
+    return batches[0]
+
+
+class RoundData(pl.LightningDataModule):
+    """The loaders of one round.
+
+    `batch_size` counts scenes over all ranks; `batches` is how many make an epoch (a checkpoint is written after each);
+    `blocks` are the pool scenes still to be predicted. Test and predict take one scene at a time: predictions then do not
+    depend on which scenes share a batch, and memory is bounded by one scene.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        oracle: Oracle,
+        labels: LabelState,
+        voxeliser: Voxeliser,
+        augment: Sequence[Augmentation],
+        round_index: int,
+        rng: int,
+        batch_size: int,
+        batches: int,
+        blocks: Sequence[range] = (),
+        workers: int = 0,
+        judged_points: str = "raw",
+    ) -> None:
+        super().__init__()
+        self.store, self.oracle, self.labels, self.voxeliser = store, oracle, labels, voxeliser
+        self.augment, self.round_index, self.rng = tuple(augment), round_index, rng
+        self.batch_size, self.batches, self.blocks, self.workers = batch_size, batches, tuple(blocks), workers
+        self.judged_points = judged_points
+        self.train_scenes, self.judged_scenes = store.splits["train"], store.splits["val"]
+
+    def train_dataloader(self) -> DataLoader[tuple[int, object]]:
+        """Labelled scenes, augmented, in keyed order."""
+        rank, world = self._place()
+        if self.batch_size % world:
+            raise ValueError(
+                f"a batch of {self.batch_size} scenes cannot be shared by {world} ranks: make learner.batch a multiple of trainer.devices x trainer.num_nodes"
+            )
+        key: Key = (self.rng, "train", self.round_index)
+        touched = {name for r in range(self.round_index + 1) for name in self.labels.scenes(r)}
+        scenes = [index for index, name in enumerate(self.train_scenes) if name in touched]
+        dataset = TrainScenes(self.store, self.oracle, self.labels, self.train_scenes, self.voxeliser, self.augment, self.round_index, key)
+        sampler = TrainBatches(scenes, self.batch_size // world, self.batches, key, rank, world)
+        return DataLoader(dataset, batch_sampler=sampler, num_workers=self.workers, collate_fn=collate, persistent_workers=self.workers > 0)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Every validation scene once."""
+        dataset = JudgedScenes(self.store, self.oracle, self.judged_scenes, self.voxeliser, self.judged_points)
+        return DataLoader(dataset, sampler=Share(len(self.judged_scenes), *self._place()), num_workers=self.workers, collate_fn=_alone)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The pool scenes of this rank's unfinished blocks."""
+        dataset = PoolScenes(self.store, self.train_scenes, self.voxeliser)
+        return DataLoader(dataset, sampler=Blocks(self.blocks, *self._place()), num_workers=self.workers, collate_fn=_alone)
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

@@ -1,0 +1,216 @@
+"""Raw files to a store, once: scenes first, then what is computed from them; stopped at any moment, it goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from al3d.data.extras import Extra
+from al3d.data.grid import subsample
+from al3d.data.hashing import array_hash, described, hash_of
+from al3d.data.sources.names import checked_id
+from al3d.data.store import FORMAT, Store, camera_content
+from al3d.files import read_json, whole_file, whole_folder, write_json
+from al3d.progress import console, track
+from al3d.types import F32, I32, IGNORE, U8, Array, Partitioner, Scene, Source
+
+
+def prepare(
+    source: Source,
+    root: Path,
+    splits: Sequence[str] = ("train", "val"),
+    grid: float | None = None,
+    extras: Sequence[Extra] = (),
+    partitioners: Sequence[Partitioner] = (),
+    workers: int = 1,
+    computed_splits: Sequence[str] = ("train",),
+) -> Store:
+    """Write the scenes of `source` to `<root>/<name>-<hash>` and compute `extras` and stored unit ids; what is there is kept.
+
+    `grid` (metres) subsamples every scene. Extras and unit ids are computed for `computed_splits`, where labels are bought.
+    `workers` processes share the scenes; the files do not depend on their number.
+    Raises: ValueError listing every scene that could not be prepared, after the others were; OSError when the disk is full.
+    """
+    if workers < 1:
+        raise ValueError(f"workers={workers}: preparing needs at least 1 process")
+    if grid is not None and not (np.isfinite(grid) and grid > 0):
+        raise ValueError(f"grid={grid}: give a positive cell size in metres, or None for every point")
+    path = store_folder(source, Path(root), splits, grid)
+    if not (path / "manifest.json").is_file():
+        listed = _listed(source, splits)
+        ids = [scene for scenes in listed.values() for scene in scenes]
+        todo = [scene for scene in ids if not (path / "scenes" / scene / "meta.json").is_file()]
+        _each(partial(_write_scene, source, source.features, path, grid), todo, f"{source.name}: scenes", workers)
+        _write_manifest(path, source, listed, grid)
+    store = Store(path)
+    ids = [scene for split in computed_splits for scene in store.splits.get(split, ())]
+    _compute_extras(store, extras, ids, workers)
+    _compute_units(store, partitioners, ids, workers)
+    return store
+
+
+def store_folder(source: Source, root: Path, splits: Sequence[str] = ("train", "val"), grid: float | None = None) -> Path:
+    """Where `prepare` puts the data set: another raw file, another grid or another split is another folder."""
+    return root / f"{checked_id(source.name, 'data set name')}-{hash_of([FORMAT, source.fingerprint(), grid, sorted(splits)])}"
+
+
+def _listed(source: Source, splits: Sequence[str]) -> dict[str, list[str]]:
+    """The scenes of each split. Raises: ValueError for a scene in two splits, or an id that cannot name a folder."""
+    listed = {split: sorted(checked_id(scene) for scene in source.scenes(split)) for split in splits}
+    ids = sorted(scene for scenes in listed.values() for scene in scenes)
+    twice = sorted({first for first, second in zip(ids, ids[1:], strict=False) if first == second})
+    if twice:
+        raise ValueError(f"{source.name}: {', '.join(twice[:10])} occur more than once in splits {', '.join(splits)}: a scene belongs in one split, once")
+    if not ids:
+        raise ValueError(f"{source.name}: no scenes in splits {', '.join(splits)}")
+    return listed
+
+
+def _each(work: Callable[[str], None], ids: Sequence[str], name: str, workers: int) -> None:
+    """Run `work` for every id; broken scenes are collected. Raises: ValueError listing them all."""
+    attempts = partial(_attempt, work)
+    results: Iterable[str | None]
+    if workers == 1 or len(ids) < 2:
+        results = map(attempts, ids)
+    else:
+        results = Parallel(n_jobs=min(workers, len(ids)), backend="loky", return_as="generator")(delayed(attempts)(scene) for scene in ids)
+    broken = [f"  {scene}: {reason}" for scene, reason in zip(ids, track(results, name, len(ids)), strict=True) if reason]
+    if broken:
+        raise ValueError(f"{name}: {len(broken)} of {len(ids)} scenes failed; the others are done and stay\n" + "\n".join(broken))
+
+
+def _attempt(work: Callable[[str], None], scene_id: str) -> str | None:
+    """None, or why the scene's data is broken; anything else (no space, a bug) stops the whole run."""
+    try:
+        work(scene_id)
+    except (ValueError, FileNotFoundError) as error:
+        return str(error)
+    return None
+
+
+def _write_scene(source: Source, features: tuple[str, ...], path: Path, grid: float | None, scene_id: str) -> None:
+    """Read one scene and write it; its folder in `scenes/` comes last and says that the rest is there."""
+    scene, raw_label = source.read(scene_id)
+    classes = len(source.classes)
+    _check(scene, raw_label, scene_id, features, classes)
+    xyz, feat, label = scene.xyz, scene.feat, raw_label
+    if grid is not None:
+        xyz, feat, label, inverse = subsample(scene.xyz, scene.feat, raw_label, grid, classes)
+        with whole_folder(path / "raw" / scene_id) as temporary:
+            save(temporary / "inverse.npy", inverse)
+            save(temporary / "label.npy", raw_label)
+    with whole_file(path / "truth" / f"{scene_id}.npy") as temporary:
+        save(temporary, label)
+    with whole_folder(path / "scenes" / scene_id) as temporary:
+        save(temporary / "xyz.npy", xyz)
+        save(temporary / "feat.npy", feat)
+        write_json(temporary / "meta.json", _meta(scene, xyz, feat, label))
+
+
+def _check(scene: Scene, label: U8, scene_id: str, features: tuple[str, ...], classes: int) -> None:
+    if scene.id != scene_id:
+        raise ValueError(f"the source returned scene {scene.id!r} for {scene_id!r}")
+    if scene.feat.shape[1] != len(features):
+        raise ValueError(f"{scene.feat.shape[1]} features per point, but the source promises {', '.join(features)}")
+    if label.shape != (len(scene),) or label.dtype != np.uint8:
+        raise ValueError(f"labels are {label.dtype} {list(label.shape)}, but must be uint8 [{len(scene)}]")
+    strange = np.unique(label[(label >= classes) & (label != IGNORE)])
+    if len(strange):
+        raise ValueError(f"labels {strange.tolist()} are neither a class (0..{classes - 1}) nor {IGNORE}")
+
+
+def _meta(scene: Scene, xyz: F32, feat: F32, label: U8) -> dict[str, object]:
+    return {
+        "origin": scene.origin.tolist(),
+        "pose": scene.pose.tolist(),
+        "sequence": scene.sequence,
+        "frame": scene.frame,
+        "images": [str(image) for image in scene.images],
+        "camera": camera_content(scene.camera),
+        "points": len(xyz),
+        "raw_points": len(scene),
+        "labelled": int((label != IGNORE).sum()),
+        "hash": array_hash(xyz, feat, label),
+    }
+
+
+def _write_manifest(path: Path, source: Source, listed: dict[str, list[str]], grid: float | None) -> None:
+    meta = {scene: read_json(path / "scenes" / scene / "meta.json") for scenes in listed.values() for scene in sorted(scenes)}
+    hashes = {scene: meta[scene]["hash"] for scene in sorted(meta)}
+    splits_of = sorted((scene, split) for split, scenes in listed.items() for scene in scenes)
+    content = {
+        "format": FORMAT,
+        "name": source.name,
+        "classes": source.classes.names,
+        "colors": source.classes.colors,
+        "features": source.features,
+        "grid": grid,
+        "data_hash": hash_of([[scene, split, hashes[scene]] for scene, split in splits_of], 32),
+        "splits": listed,
+        "points": {scene: meta[scene]["points"] for scene in sorted(meta)},
+        "raw_points": {scene: meta[scene]["raw_points"] for scene in sorted(meta)},
+        "hashes": hashes,
+    }
+    for split, scenes in listed.items():
+        unknown = [scene for scene in scenes if not meta[scene]["labelled"]]
+        if unknown:
+            shown = f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
+            words = f"{len(unknown)} of {len(scenes)} {split} scenes have no label at all ({shown}): a simulated oracle cannot answer there"
+            console.print(f"{source.name}: {words}", markup=False)
+    write_json(path / "manifest.json", content)
+
+
+def _compute_extras(store: Store, extras: Sequence[Extra], ids: Sequence[str], workers: int) -> None:
+    for extra in extras:
+        missing = [name for place, name in enumerate(extra.needs) if store.features[place : place + 1] != (name,)]
+        if missing:
+            raise ValueError(f"{extra.name} needs the features {', '.join(extra.needs)} first, but {store.name} has {', '.join(store.features)}: leave it out")
+        todo = [scene for scene in ids if not store.extra_file(extra, scene).is_file()]
+        _describe(store.extra_file(extra, "-").parents[1], extra, todo)
+        _each(partial(_write_extra, store, extra), todo, f"{store.name}: {extra.name}", workers)
+
+
+def _compute_units(store: Store, partitioners: Sequence[Partitioner], ids: Sequence[str], workers: int) -> None:
+    for partitioner in partitioners:
+        if not partitioner.stored:
+            continue
+        todo = [scene for scene in ids if not store.unit_file(partitioner, scene).is_file()]
+        _describe(store.unit_file(partitioner, "-").parent, partitioner, todo)
+        _each(partial(_write_unit, store, partitioner), todo, f"{store.name}: {partitioner.name} units", workers)
+
+
+def _describe(folder: Path, maker: object, todo: Sequence[str]) -> None:
+    """Leave a note for people about what is in a folder whose name is a hash."""
+    if todo and not (folder / "made_by.json").is_file():
+        write_json(folder / "made_by.json", described(maker))
+
+
+def _write_extra(store: Store, extra: Extra, scene_id: str) -> None:
+    scene = store.scene(scene_id)
+    values: F32 = extra(scene)
+    if values.dtype != np.float32 or values.shape != (len(scene),) or not np.isfinite(values).all():
+        raise ValueError(f"{extra} gave {values.dtype} {list(values.shape)}, but must give finite float32 [{len(scene)}]")
+    with whole_file(store.extra_file(extra, scene_id)) as temporary:
+        save(temporary, values)
+
+
+def _write_unit(store: Store, partitioner: Partitioner, scene_id: str) -> None:
+    scene = store.scene(scene_id)
+    unit: I32 = partitioner(scene)
+    if unit.dtype != np.int32 or unit.shape != (len(scene),):
+        raise ValueError(f"{partitioner} gave {unit.dtype} {list(unit.shape)}, but must give int32 [{len(scene)}]")
+    found = np.unique(unit)
+    if found[0] < -1 or not np.array_equal(found[found >= 0], np.arange((found >= 0).sum())):
+        raise ValueError(f"{partitioner} gave ids {found[:3].tolist()}..{found[-1]}, but must give every id from 0 on, and -1 for none")
+    with whole_file(store.unit_file(partitioner, scene_id)) as temporary:
+        save(temporary, unit)
+
+
+def save(path: Path, array: Array) -> None:
+    """Write one array file; through a handle, since a bare path would get another ending."""
+    with path.open("wb") as file:
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)

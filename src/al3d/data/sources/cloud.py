@@ -1,0 +1,138 @@
+"""What a point cloud file holds, whatever its format, and the steps that the formats share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from al3d.types import F32, F64, I64, U8, Array
+
+_COLOUR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """The points of one file, in the file's own frame and units.
+
+    Shapes: `xyz` f64[N,3]; `colour` u8[N,3] red, green, blue; `intensity` f32[N]; `label` i64[N]; None where the file has none.
+    """
+
+    xyz: F64
+    colour: U8 | None = None
+    intensity: F32 | None = None
+    label: I64 | None = None
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+
+def from_columns(path: Path, columns: Mapping[str, Array]) -> Cloud:
+    """Build a `Cloud` from named columns: x y z, red green blue, intensity, label.
+
+    Names are matched without regard to case and to the prefix `scalar_` that some editors add; other columns are left alone.
+    Integer intensities are divided by the largest value of their type, floats are kept.
+    Raises: ValueError naming the file and the column.
+    """
+    named = {name.lower().removeprefix("scalar_"): values for name, values in columns.items()}
+    missing = [axis for axis in "xyz" if axis not in named]
+    if missing:
+        raise ValueError(f"{path}: no field {', '.join(missing)} among {', '.join(columns) or 'none'}: a scene needs x, y and z")
+    xyz = np.stack([np.asarray(named[axis], dtype=np.float64) for axis in "xyz"], axis=1)
+    colour = next((names for names in _COLOUR_NAMES if all(name in named for name in names)), None)
+    return Cloud(
+        xyz,
+        None if colour is None else to_bytes(path, np.stack([named[name] for name in colour], axis=1)),
+        to_intensity(named["intensity"]) if "intensity" in named else None,
+        to_labels(path, named["label"]) if "label" in named else None,
+    )
+
+
+def to_bytes(path: Path, colour: Array) -> U8:
+    """Colours as bytes: 16-bit values keep their high byte when any exceeds 255, floats up to 1 are stretched to 255.
+
+    Raises: ValueError naming the file when a colour is negative, not finite or too large.
+    """
+    if colour.dtype == np.uint8 or colour.size == 0:
+        return colour.astype(np.uint8)
+    low, high = colour.min(), colour.max()
+    floating = colour.dtype.kind == "f"
+    if not (low >= 0 and high <= (255 if floating else 65535)):
+        raise ValueError(f"{path}: colours range from {low} to {high}: give bytes 0..255, 16-bit values 0..65535, or floats 0..1")
+    if floating:
+        return np.asarray(np.rint(colour * 255 if high <= 1 else colour), dtype=np.uint8)
+    return np.asarray(colour >> 8 if high > 255 else colour, dtype=np.uint8)
+
+
+def to_intensity(values: Array) -> F32:
+    """Intensity as float32: integers as a fraction of their type's largest value, floats as they are."""
+    if values.dtype.kind in "iu":
+        return (values / np.iinfo(values.dtype).max).astype(np.float32)
+    return values.astype(np.float32)
+
+
+def to_labels(path: Path, values: Array) -> I64:
+    """Labels as int64. Raises: ValueError naming the file and the point when one is not a whole number."""
+    if values.dtype.kind in "biu":
+        return values.astype(np.int64)
+    broken = np.flatnonzero(~(np.isfinite(values) & (values == np.rint(values))))
+    if len(broken):
+        raise ValueError(f"{path}: point {broken[0]} has label {values[broken[0]]}: labels are whole numbers")
+    return values.astype(np.int64)
+
+
+def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.dtype[np.generic]]]) -> dict[str, Array]:
+    """Read `rows` lines of numbers that follow the first `skip` lines of a text file: one array per field, of the field's type.
+
+    Raises: ValueError with the file and the line that is short, long or not a number, or where the file ends too early.
+    """
+    if rows == 0:
+        return {name: np.empty(0, dtype) for name, dtype in fields}
+    try:
+        with path.open(encoding="latin-1") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about blank lines and empty files, which are told apart below
+            table = np.loadtxt(islice(file, skip, None), dtype=np.float64, comments=None, max_rows=rows, ndmin=2)
+    except ValueError as error:
+        raise ValueError(_first_broken_line(path, skip, rows, len(fields))) from error
+    if table.shape != (rows, len(fields)):
+        raise ValueError(_first_broken_line(path, skip, rows, len(fields)))
+    return {name: _as_type(path, name, table[:, column], dtype) for column, (name, dtype) in enumerate(fields)}
+
+
+def _as_type(path: Path, name: str, values: F64, dtype: np.dtype[np.generic]) -> Array:
+    if dtype.kind not in "iu":
+        return values.astype(dtype)
+    limit = np.iinfo(dtype.str)
+    broken = np.flatnonzero(~((values >= limit.min) & (values <= limit.max) & (values == np.rint(values))))
+    if len(broken):
+        raise ValueError(f"{path}: point {broken[0]} has {name} {values[broken[0]]}, which is not of the type {dtype} that the header promises")
+    return values.astype(dtype)
+
+
+def _first_broken_line(path: Path, skip: int, rows: int, columns: int) -> str:
+    """Say which line broke `read_table`; line by line, since it runs only when the file is broken."""
+    number, read = skip, 0
+    with path.open(encoding="latin-1") as file:
+        for number, line in enumerate(file, start=1):
+            words = line.split()
+            if number <= skip or not words:
+                continue
+            if len(words) != columns:
+                return f"{path}: line {number} has {len(words)} values where the header promises {columns}: {line.strip()[:60]!r}; write the file again"
+            wrong = next((word for word in words if not _is_number(word)), None)
+            if wrong is not None:
+                return f"{path}: line {number}: {wrong[:30]!r} is not a number; write the file again"
+            read += 1
+    return f"{path}: the file ends at line {number}, after {read} of {rows} points: it was cut short; copy or write it again"
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""PCD files (Point Cloud Library): ascii, binary and binary_compressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+from al3d.data.sources.cloud import Cloud, from_columns, read_table
+from al3d.types import U8, Array
+
+_KINDS = {"F": "f", "I": "i", "U": "u"}
+_KEYS = ("VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "VIEWPOINT", "POINTS", "DATA")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """`fields`: name and type of each column, those with COUNT > 1 split into one column per value."""
+
+    fields: tuple[tuple[str, np.dtype[np.generic]], ...]
+    counts: tuple[int, ...]
+    points: int
+    data: str
+    lines: int
+    size: int
+
+
+def read_pcd(path: Path) -> Cloud:
+    """Read a PCD file; a packed field `rgb` or `rgba` becomes colours.
+
+    Raises: ValueError with the file, and the line where there is one, when the header or a line is broken, or the file is cut short.
+    """
+    header = _header(path)
+    if header.data == "ascii":
+        columns = read_table(path, header.lines, header.points, header.fields)
+    elif header.data == "binary":
+        data = np.fromfile(path, np.dtype(list(header.fields)), header.points, offset=header.size)
+        if len(data) < header.points:
+            raise ValueError(f"{path}: the file ends after {len(data)} of {header.points} points: it was cut short; copy or write it again")
+        columns = {name: data[name] for name, _ in header.fields}
+    else:
+        columns = _compressed_columns(path, header)
+    return from_columns(path, _unpacked(columns))
+
+
+def _header(path: Path) -> _Header:
+    """Parse the header. Raises: ValueError with the file and the line."""
+    found: dict[str, list[str]] = {}
+    number = 0
+    with path.open("rb") as file:
+        while "DATA" not in found:
+            number += 1
+            line = file.readline(65536).decode("latin-1")
+            words = line.split()
+            if not line or (words and not line.startswith("#") and words[0] not in _KEYS):
+                raise ValueError(f"{path}: line {number} of the PCD header is not understood, or DATA is missing: {line.strip()[:60]!r}; write the file again")
+            if words and not line.startswith("#"):
+                found[words[0]] = words[1:]
+        size = file.tell()
+    try:
+        return _parsed(found, number, size)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: the PCD header is broken ({why}): it needs FIELDS, SIZE, TYPE, POINTS and DATA; write the file again") from error
+
+
+def _parsed(found: dict[str, list[str]], lines: int, size: int) -> _Header:
+    counts = [int(word) for word in found.get("COUNT", ["1"] * len(found["FIELDS"]))]
+    fields: list[tuple[str, np.dtype[np.generic]]] = []
+    for index, (name, width, kind, count) in enumerate(zip(found["FIELDS"], found["SIZE"], found["TYPE"], counts, strict=True)):
+        # "_" is padding and may occur several times, which a structured type does not allow
+        names = [f"_{index}" if name == "_" else name] if count == 1 else [f"{name}:{index}:{part}" for part in range(count)]
+        fields += [(one, np.dtype(f"<{_KINDS[kind]}{width}")) for one in names]
+    if len({name for name, _ in fields}) < len(fields):
+        raise ValueError("a field is named twice")
+    points = int(found["POINTS"][0]) if "POINTS" in found else int(found["WIDTH"][0]) * int(found["HEIGHT"][0])
+    data = found["DATA"][0]
+    if data not in ("ascii", "binary", "binary_compressed"):
+        raise ValueError(f"DATA {data}")
+    return _Header(tuple(fields), tuple(counts), points, data, lines, size)
+
+
+def _compressed_columns(path: Path, header: _Header) -> dict[str, Array]:
+    """Decode `binary_compressed`: two lengths, then LZF data that holds one field after the other."""
+    if any(count != 1 for count in header.counts):
+        raise ValueError(f"{path}: compressed fields with COUNT above 1 are not read: save it as DATA binary")
+    if header.points == 0:
+        return {name: np.empty(0, dtype) for name, dtype in header.fields}
+    lengths = np.fromfile(path, "<u4", 2, offset=header.size)
+    wanted = header.points * sum(dtype.itemsize for _, dtype in header.fields)
+    if len(lengths) < 2 or int(lengths[1]) != wanted:
+        raise ValueError(f"{path}: {header.points} points need {wanted} bytes, the compressed part says {lengths[1:].tolist()}: write the file again")
+    packed = np.fromfile(path, np.uint8, int(lengths[0]), offset=header.size + 8)
+    plain = np.zeros(wanted, np.uint8)
+    if len(packed) < int(lengths[0]) or lzf_decode(packed, plain) != wanted:
+        raise ValueError(f"{path}: the compressed part ({len(packed)} of {lengths[0]} bytes) is cut short or broken: copy or write it again")
+    columns: dict[str, Array] = {}
+    start = 0
+    for name, dtype in header.fields:
+        end = start + header.points * dtype.itemsize
+        columns[name] = plain[start:end].view(dtype)
+        start = end
+    return columns
+
+
+def _unpacked(columns: dict[str, Array]) -> dict[str, Array]:
+    """Split `rgb` or `rgba`, one 32-bit word per point (often declared as a float), into red, green, blue."""
+    name = next((name for name in ("rgb", "rgba") if name in columns and columns[name].dtype.itemsize == 4), None)
+    if name is None:
+        return columns
+    word = np.ascontiguousarray(columns.pop(name)).view("<u4")
+    return columns | {colour: (word >> shift & 255).astype(np.uint8) for colour, shift in (("red", 16), ("green", 8), ("blue", 0))}
+
+
+@njit(cache=True)
+def lzf_decode(packed: U8, plain: U8) -> int:
+    """Decode LZF data u8[P] into `plain` u8[Q]; returns the bytes written, or -1 when the data is broken."""
+    read, written = 0, 0
+    while read < len(packed):
+        control = int(packed[read])
+        read += 1
+        if control < 32:
+            length = control + 1
+            if read + length > len(packed) or written + length > len(plain):
+                return -1
+            plain[written : written + length] = packed[read : read + length]
+            read += length
+        else:
+            length = control >> 5
+            if length == 7 and read < len(packed):
+                length += int(packed[read])
+                read += 1
+            length += 2
+            if read >= len(packed):
+                return -1
+            start = written - ((control & 31) << 8) - int(packed[read]) - 1
+            read += 1
+            if start < 0 or written + length > len(plain):
+                return -1
+            # byte by byte: the copied stretch may overlap the place it is copied to
+            for index in range(length):
+                plain[written + index] = plain[start + index]
+        written += length
+    return written

@@ -1,0 +1,196 @@
+"""S3DIS: rooms of six office areas, read from the official raw text files."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from al3d.data.sources.annotations import read_rows
+from al3d.types import F64, U8, ClassTable, Scene
+
+CLASSES = ClassTable(
+    names=("ceiling", "floor", "wall", "beam", "column", "window", "door", "chair", "table", "bookcase", "sofa", "board", "clutter"),
+    colors=(
+        (0, 255, 0),
+        (0, 0, 255),
+        (0, 255, 255),
+        (255, 255, 0),
+        (255, 0, 255),
+        (100, 100, 255),
+        (200, 200, 100),
+        (255, 0, 0),
+        (170, 120, 200),
+        (10, 200, 100),
+        (200, 100, 100),
+        (200, 200, 200),
+        (50, 50, 50),
+    ),
+)
+#: File-name prefixes that stand for another class.
+ALIASES = {"stairs": "clutter"}
+#: Raised when the same raw files give other points or labels.
+VERSION = 1
+HOW_TO_GET = (
+    "ask for the Stanford 2D-3D-S / S3DIS data set with its official form, extract 'Stanford3dDataset_v1.2_Aligned_Version' "
+    "and name the folder that holds Area_1 to Area_6"
+)
+_SCENE_ID = re.compile(r"(Area_\d+)#([^/\\#]+)")
+_COPY = re.compile(r"(.+?)(?: \(\d+\)| - Copy(?: \(\d+\))?| copy(?: \d+)?)")
+
+
+def _default_splits() -> Mapping[str, Sequence[int]]:
+    return {"train": (1, 2, 3, 4, 6), "val": (5,)}
+
+
+@dataclass(frozen=True)
+class S3DIS:
+    """The raw layout `Area_k/room/Annotations/class_i.txt`, rows `x y z r g b`; scene ids are `Area_k#room`.
+
+    Points come in the order of the sorted file names. `Scene.xyz` is relative to `origin`, the floor (whole metres) of the
+    room's minimum. `splits` gives each split its areas.
+    Raises: ValueError when an area is in two splits, or a split has none.
+    Source: Armeni et al., CVPR 2016; class order and train/val areas as every later paper uses them.
+    """
+
+    root: str | Path
+    splits: Mapping[str, Sequence[int]] = field(default_factory=_default_splits)
+    name: str = "s3dis"
+
+    def __post_init__(self) -> None:
+        for split, areas in self.splits.items():
+            if not areas:
+                raise ValueError(f"split {split!r} has no areas: give it at least one number, or leave the split out")
+        for (first, ours), (second, theirs) in combinations(self.splits.items(), 2):
+            shared = sorted(set(ours) & set(theirs))
+            if shared:
+                raise ValueError(f"areas {shared} are in both splits {first!r} and {second!r}: leave each in one of them")
+
+    @property
+    def classes(self) -> ClassTable:
+        """The 13 classes in label order, with their usual colours."""
+        return CLASSES
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Colours, 0..1."""
+        return ("red", "green", "blue")
+
+    @property
+    def scale(self) -> Mapping[str, float]:
+        """No lengths: they belong to the experiment."""
+        return {}
+
+    def scenes(self, split: str) -> tuple[str, ...]:
+        """The rooms of `split`, sorted.
+
+        Raises: ValueError for an unknown split; FileNotFoundError when the root, or every room of the split, is missing.
+        """
+        if split not in self.splits:
+            raise ValueError(f"{self.name} has no split {split!r}: choose one of {sorted(self.splits)}")
+        root = self._root()
+        areas = [f"Area_{area}" for area in self.splits[split]]
+        rooms = sorted(f"{area}#{room}" for area in areas for room in _rooms(root / area))
+        if not rooms:
+            missing = ", ".join(area for area in areas if not (root / area).is_dir()) or "none, but they hold no room folders"
+            raise FileNotFoundError(f"no room of split {split!r} under {root} (missing areas: {missing}): {HOW_TO_GET}")
+        return tuple(rooms)
+
+    def read(self, scene_id: str) -> tuple[Scene, U8]:
+        """The room's points, colours 0..1 and labels u8[N].
+
+        Raises: FileNotFoundError for a room that is not there; ValueError naming the file (and line) for an unknown class, a
+        coordinate that is not finite, too many unreadable lines, or a room without points.
+        """
+        files = _annotations(self._room(scene_id), scene_id)
+        parts = [read_rows(path, f"{scene_id}/{path.name}") for path, _ in files]
+        rows = np.concatenate(parts) if parts else np.empty((0, 6))
+        if len(rows) == 0:
+            raise ValueError(f"room {scene_id!r} has no points in {self._room(scene_id)}/*.txt: extract it from the archive again, or remove its folder")
+        labels = np.repeat(np.array([label for _, label in files], dtype=np.uint8), [len(part) for part in parts])
+        return _scene(scene_id, rows), labels
+
+    def fingerprint(self) -> str:
+        """A hash of the annotation files' names, sizes and times, of the splits, and of how files are read."""
+        root = self._root()
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(json.dumps([VERSION, {split: sorted(map(int, areas)) for split, areas in self.splits.items()}], sort_keys=True).encode())
+        areas = sorted({int(area) for areas in self.splits.values() for area in areas})
+        for path in sorted(path for area in areas for path in root.glob(f"Area_{area}/*/Annotations/*.txt")):
+            status = path.stat()
+            digest.update(f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def _root(self) -> Path:
+        root = Path(self.root).expanduser()
+        if not root.is_dir():
+            raise FileNotFoundError(f"{self.name}: no folder at {root.absolute()}: {HOW_TO_GET}")
+        return root
+
+    def _room(self, scene_id: str) -> Path:
+        match = _SCENE_ID.fullmatch(scene_id)
+        if match is None:
+            raise ValueError(f"{scene_id!r} is not a scene of {self.name}: ids look like 'Area_1#office_3'")
+        folder = self._root() / match[1] / match[2] / "Annotations"
+        if not folder.is_dir():
+            raise FileNotFoundError(f"scene {scene_id!r}: no folder at {folder.absolute()}: {HOW_TO_GET}")
+        return folder
+
+
+def _rooms(area: Path) -> list[str]:
+    """Names of the room folders; hidden folders and loose files (alignment angles) are none."""
+    return [path.name for path in area.iterdir() if path.is_dir() and not path.name.startswith(".")] if area.is_dir() else []
+
+
+def _annotations(folder: Path, scene_id: str) -> list[tuple[Path, int]]:
+    """The annotation files with their labels, sorted by name, copies left out."""
+    files = sorted((path for path in folder.glob("*.txt") if not path.name.startswith(".")), key=lambda path: path.name)
+    copies = {path: original for path in files if (original := _named_original(path)) in files}
+    kept: list[Path] = []
+    for path in files:
+        original = copies.get(path) or _same_bytes(path, kept)
+        if original is None:
+            kept.append(path)
+        else:
+            warnings.warn(f"{scene_id}: skipped {path.name!r}, a copy of {original.name!r}", stacklevel=3)
+    return [(path, _label(path)) for path in kept]
+
+
+def _named_original(path: Path) -> Path | None:
+    """`wall_3.txt` for `wall_3 (1).txt`; None for a name that is no copy's."""
+    match = _COPY.fullmatch(path.stem)
+    return None if match is None else path.with_name(f"{match[1]}.txt")
+
+
+def _same_bytes(path: Path, kept: list[Path]) -> Path | None:
+    """The file of the same class among `kept` that holds the same bytes."""
+    size = path.stat().st_size
+    alike = (other for other in kept if _class_of(other) == _class_of(path) and other.stat().st_size == size > 0)
+    return next((other for other in alike if filecmp.cmp(other, path, shallow=False)), None)
+
+
+def _class_of(path: Path) -> str:
+    prefix = path.stem.split("_")[0].strip()
+    return ALIASES.get(prefix, prefix)
+
+
+def _label(path: Path) -> int:
+    name = _class_of(path)
+    if name not in CLASSES.names:
+        raise ValueError(f"{path}: unknown class {name!r}: the file name must start with one of {', '.join(CLASSES.names)} (or {', '.join(ALIASES)}) and '_'")
+    return CLASSES.names.index(name)
+
+
+def _scene(scene_id: str, rows: F64) -> Scene:
+    origin = np.floor(rows[:, :3].min(axis=0))
+    xyz = (rows[:, :3] - origin).astype(np.float32)
+    color = (rows[:, 3:] / 255).astype(np.float32)
+    return Scene(id=scene_id, xyz=xyz, feat=color, origin=origin)

@@ -1,0 +1,1 @@
+"""Geometry of point clouds in numba: neighbours, local features, supervoxels and pictures."""

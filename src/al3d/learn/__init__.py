@@ -1,0 +1,1 @@
+"""Learning from partial labels: the segmenter, its losses and its metrics."""

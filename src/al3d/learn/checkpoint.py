@@ -1,0 +1,95 @@
+"""Checkpoints that a killed training goes on from, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from al3d.files import write_json
+from al3d.progress import Stage
+
+
+class Resume(pl.Callback):
+    """After every epoch writes `resume` under a temporary name and renames it; at the end of training writes `final` and removes it.
+
+    `final` exists only when the training is over; `train.json` beside it says how it went. `started` is a `perf_counter`.
+    Lightning's own checkpoint callback is not used: its `save_last` lags behind
+    its monitor, and it does not rename.
+    """
+
+    def __init__(self, resume: Path, final: Path, started: float) -> None:
+        self.resume, self.final, self.started = resume, final, started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the resume file, unless this was the last epoch."""
+        if trainer.global_step < trainer.max_steps:
+            self._save(trainer, self.resume)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the final file if every step was made."""
+        if trainer.global_step >= trainer.max_steps:
+            self._summarise(trainer)
+            self._save(trainer, self.final)
+            if trainer.is_global_zero:
+                self.resume.unlink(missing_ok=True)
+
+    def _summarise(self, trainer: pl.Trainer) -> None:
+        """`train.json`: steps, last loss, and the seconds of this process (a killed one's are not counted)."""
+        if trainer.is_global_zero:
+            loss = float(trainer.callback_metrics["loss"])
+            seconds = round(time.perf_counter() - self.started, 3)
+            write_json(self.final.with_name("train.json"), {"steps": trainer.global_step, "loss": loss, "seconds": seconds})
+
+    def _save(self, trainer: pl.Trainer, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            os.replace(temporary, path)
+        trainer.strategy.barrier("renamed")
+
+
+def load_weights(module: pl.LightningModule, path: Path) -> None:
+    """Load a round's final weights, without unpickling anything.
+
+    Raises: ValueError naming the file when it does not fit the network.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit this network: {error}") from error
+
+
+class ShowProgress(pl.Callback):
+    """One line per stage: batches done, an estimate, and the loss."""
+
+    def __init__(self, line: Stage) -> None:
+        self.line = line
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count the steps that an earlier process made."""
+        self.line.advance(trainer.global_step)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int) -> None:
+        """Advance, with the latest loss."""
+        self.line.advance()
+        loss = trainer.callback_metrics.get("loss")
+        if loss is not None and trainer.global_step % 10 == 0:
+            self.line.note(f"loss {float(loss):.3f}")
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Advance by one scene."""
+        self.line.advance()
+
+    def on_predict_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Advance by one scene."""
+        self.line.advance()

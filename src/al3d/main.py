@@ -1,0 +1,42 @@
+"""What the scripts do: compose, run, and tell a person in one message what went wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from omegaconf import DictConfig
+
+from al3d.compose import chosen_methods, data_source, limit_threads, prepared, quiet_libraries, say, study_of
+from al3d.rounds import run
+
+
+def train(config: DictConfig) -> None:
+    """Run one experiment to its end and print where the report is."""
+    with plain_errors():
+        path = run(study_of(config))
+        say(f"report: {path}")
+
+
+def prepare_only(config: DictConfig) -> None:
+    """Prepare the data set and everything that seed and method read."""
+    with plain_errors():
+        limit_threads(config.trainer.threads)
+        quiet_libraries()
+        source = data_source(config)
+        seed, method, _ = chosen_methods(config)
+        store = prepared(config, source, (seed, method))
+        say(f"store: {store.path} ({len(store.sizes)} scenes, {sum(store.sizes.values()):,} points)")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the process with the message alone when the user's input is at fault; AL3D_TRACEBACK=1 shows where it came from."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if os.environ.get("AL3D_TRACEBACK"):
+            raise
+        sys.exit(f"al3d: {error}")

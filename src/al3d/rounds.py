@@ -1,0 +1,262 @@
+"""The loop of active learning: seed, then train, test, predict and select, round by round; a step whose file exists is skipped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+
+from al3d.acquire.acquirer import Acquirer
+from al3d.acquire.callback import ActiveLearning
+from al3d.acquire.pool import Pool
+from al3d.acquire.purchase import buy
+from al3d.acquire.reduce import join, load_units
+from al3d.data.datamodule import RoundData
+from al3d.data.labels import LabelState
+from al3d.data.store import Store
+from al3d.files import read_json, write_json
+from al3d.learn.checkpoint import Resume, ShowProgress, load_weights
+from al3d.learn.metrics import scores
+from al3d.learn.segmenter import Segmenter
+from al3d.progress import console, stage
+from al3d.report.html import write_report
+from al3d.report.loggers import LoggerChoice
+from al3d.report.rounds import find_full_supervision, read_rounds
+from al3d.report.table import round_table
+from al3d.rng import seed_of
+from al3d.run import RunFolder, first_process, wait_for
+from al3d.types import Oracle
+
+MakeTrainer = Callable[..., pl.Trainer]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many rounds, and how long each trains: `steps`, or `epochs` over the labelled scenes. See conf/rounds/default.yaml."""
+
+    n: int
+    batch: int
+    base: str | int = "prepared"
+    steps: int | None = None
+    epochs: int | None = None
+    init: str = "scratch"
+    checkpoint_every: int = 50
+    stop_after: str | None = None
+    initial: float | None = None
+    initial_per: str = "percent"
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or self.batch < 1 or self.checkpoint_every < 1:
+            raise ValueError(f"rounds.n, rounds.batch and rounds.checkpoint_every must be at least 1, got {self.n}, {self.batch}, {self.checkpoint_every}")
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"set exactly one of rounds.steps and rounds.epochs, got {self.steps} and {self.epochs}")
+        if min(self.steps or 1, self.epochs or 1) < 1:
+            raise ValueError(f"a round must train: rounds.steps={self.steps}, rounds.epochs={self.epochs}")
+        if self.init not in ("scratch", "previous"):
+            raise ValueError(f"rounds.init={self.init!r} is not one of scratch, previous")
+        if self.stop_after not in (None, "step"):
+            raise ValueError(f"rounds.stop_after={self.stop_after!r} is not null or step")
+
+    def training_steps(self, scenes: int) -> int:
+        """The optimiser steps of a round with so many labelled scenes."""
+        return self.steps or (self.epochs or 0) * -(-scenes // self.batch)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything one run is made of; `net()` makes a fresh network, `module(net, round)` wraps it, `trainer` makes a Trainer."""
+
+    folder: RunFolder
+    store: Store
+    oracle: Oracle
+    seed: Acquirer
+    method: Acquirer
+    plan: Plan
+    rng: int
+    base: int
+    net: Callable[[], torch.nn.Module]
+    module: Callable[..., Segmenter]
+    data: Callable[..., RoundData]
+    trainer: MakeTrainer
+    loggers: Sequence[LoggerChoice] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> LabelState:
+        """The purchases so far, as the files say."""
+        return LabelState(self.folder.path, self.store)
+
+    def pool(self, method: Acquirer, round_index: int) -> Pool:
+        """The pool as `method` sees it after round `round_index`."""
+        return Pool(self.store, self.labels, method, self.rng, round_index)
+
+
+def run(study: Study) -> Path:
+    """Do every step that is not done yet and return the report's path (the run folder's, if stopped after one step)."""
+    for step in steps(study):
+        step()
+        if study.plan.stop_after == "step":
+            return study.folder.path
+    return report(study)
+
+
+def steps(study: Study) -> Iterator[Callable[[], None]]:
+    """The steps that are not done yet, found from files when each is reached."""
+    if study.labels.rounds == 0:
+        yield partial(select, study, study.seed, -1)
+    for index in range(study.plan.n):
+        if not study.folder.weights(index).is_file():
+            yield partial(train, study, index)
+        if not study.folder.metrics(index).is_file():
+            yield partial(test, study, index)
+        if index + 1 < study.plan.n and study.labels.rounds <= index + 1:
+            if study.method.predicts and harvester(study, index).missing():
+                yield partial(predict, study, index)
+            yield partial(select, study, study.method, index)
+
+
+def train(study: Study, index: int) -> None:
+    """Train round `index` on the labels of `labels-RR`; goes on from the round's resume file if there is one."""
+    labels = study.labels
+    scenes = len({name for round_index in range(index + 1) for name in labels.scenes(round_index)})
+    total = study.plan.training_steps(scenes)
+    folder, started = study.folder, time.perf_counter()
+    module = fresh_module(study, index)
+    if study.plan.init == "previous" and index:
+        load_weights(module, folder.weights(index - 1))
+    with stage(f"round {index}: train", total, quiet=_quiet()) as line:
+        keep = Resume(folder.resume(index), folder.weights(index), started)
+        logs = [choice.open(folder.path, index, _steps_before(study, index), study.config) for choice in study.loggers] if not _quiet() else []
+        trainer = study.trainer(callbacks=[keep, ShowProgress(line)], logger=logs or False, max_steps=total, default_root_dir=folder.path)
+        resume = folder.resume(index)
+        data = study.data(labels=labels, round_index=index, batches=min(study.plan.checkpoint_every, total))
+        trainer.fit(module, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
+    for log in logs:
+        log.finalize("success")
+
+
+def test(study: Study, index: int) -> None:
+    """Judge round `index` on every validation point once; write metrics.json, print the round's table, log the curve."""
+    folder, started = study.folder, time.perf_counter()
+    module = fresh_module(study, index)
+    load_weights(module, folder.weights(index))
+    data = study.data(labels=study.labels, round_index=index, batches=1)
+    with stage(f"round {index}: test", len(data.judged_scenes), quiet=_quiet()) as line:
+        study.trainer(callbacks=[ShowProgress(line)], logger=False, default_root_dir=folder.path).test(module, datamodule=data, verbose=False)
+    if _quiet():
+        wait_for(folder.metrics(index))
+        return
+    write_json(folder.metrics(index), judged(study, index, module, time.perf_counter() - started))
+    record = read_rounds(folder.path)[index]
+    console.print(round_table(record, study.store.classes))
+    log_curve(study, index)
+
+
+def judged(study: Study, index: int, module: Segmenter, seconds: float) -> dict[str, Any]:
+    """What metrics.json says about a round."""
+    confusion = module.judged()
+    result = scores(confusion)
+    purchase = study.labels.purchase(index)
+    training = read_json(study.folder.weights(index).with_name("train.json"))
+    return {
+        "round": index,
+        "labelled_points": purchase["spent_points"],
+        "labelled_percent": 100 * purchase["spent_points"] / study.base,
+        "miou": result.miou,
+        "iou": [None if value != value else float(value) for value in result.iou],
+        "accuracy": result.accuracy,
+        "confusion": confusion.tolist(),
+        "steps": training["steps"],
+        "loss": training["loss"],
+        "seconds": {"train": training["seconds"], "test": round(seconds, 3), "predict": None},
+    }
+
+
+def predict(study: Study, index: int) -> None:
+    """Predict the pool's missing blocks with round `index`'s network and keep their rows of units."""
+    module = fresh_module(study, index)
+    load_weights(module, study.folder.weights(index))
+    harvest = harvester(study, index)
+    blocks = harvest.missing()
+    data = study.data(labels=study.labels, round_index=index, batches=1, blocks=blocks)
+    with stage(f"round {index}: predict the pool", sum(map(len, blocks)), quiet=_quiet()) as line:
+        trainer = study.trainer(callbacks=[harvest, ShowProgress(line)], logger=False, default_root_dir=study.folder.path)
+        trainer.predict(module, datamodule=data, return_predictions=False)
+
+
+def select(study: Study, method: Acquirer, index: int) -> None:
+    """Buy what round `index + 1` will train on; the first process chooses, the others wait for its file."""
+    target = study.folder.labels(index + 1) / "manifest.json"
+    if _quiet():
+        wait_for(target)
+        return
+    pool = study.pool(method, index)
+    if method.predicts:
+        files = [study.folder.units(index, block) for block in range(len(pool.blocks()))]
+        for file in files:
+            wait_for(file)
+        units = join([load_units(file) for file in files])
+    else:
+        units = pool.harvest_unpredicted()
+    buy(pool, units, study.oracle, study.base, study.folder.round(index) / "selection.parquet" if index >= 0 else None)
+    bought = study.labels.purchase(index + 1)
+    name = f"{bought['name']} ({bought['unit']})"
+    step = "seed" if index < 0 else f"round {index}"
+    console.print(f"{step}: {name} bought {bought['units']:,} units, {bought['points']:,} points in {bought['scenes']} scenes", markup=False)
+
+
+def report(study: Study) -> Path:
+    """Write report.json, curve.csv and report.html, and show the pictures to the loggers; returns the report's path."""
+    folder = study.folder.path
+    if _quiet():
+        return folder / "report.html"
+    path = write_report(folder, study.store, study.labels, study.oracle.answer, find_full_supervision(folder))
+    pictures = sorted((folder / "pictures").rglob("*.png"))
+    for choice in study.loggers:
+        log = choice.open(folder, study.plan.n - 1, _steps_before(study, study.plan.n), study.config)
+        choice.pictures(log, pictures)
+        log.finalize("success")
+    return path
+
+
+def log_curve(study: Study, index: int) -> None:
+    """Send one point of the learning curve to every logger."""
+    record = read_json(study.folder.metrics(index))
+    names = study.store.classes.names
+    values = {"curve/miou": record["miou"], "curve/labelled_percent": record["labelled_percent"], "curve/labelled_points": record["labelled_points"]}
+    values |= {f"iou/{name}": value for name, value in zip(names, record["iou"], strict=True) if value is not None}
+    for choice in study.loggers:
+        log: Logger = choice.open(study.folder.path, index, _steps_before(study, index), study.config)
+        log.log_metrics(values, step=record["steps"])
+        log.save()
+        log.finalize("success")
+
+
+def harvester(study: Study, index: int) -> ActiveLearning:
+    """The callback that turns round `index`'s predictions into rows of units."""
+    return ActiveLearning(study.pool(study.method, index), partial(study.folder.units, index))
+
+
+def fresh_module(study: Study, index: int) -> Segmenter:
+    """A newly initialised network for round `index`; its weights are keyed by (rng, round)."""
+    torch.manual_seed(seed_of(study.rng, "init", index))
+    return study.module(net=study.net(), round_index=index)
+
+
+def _steps_before(study: Study, index: int) -> int:
+    """The optimiser steps of all earlier rounds, from their files."""
+    files = [study.folder.metrics(earlier) for earlier in range(index)]
+    return sum(int(read_json(file)["steps"]) for file in files if file.is_file())
+
+
+def _quiet() -> bool:
+    """Whether this is not the first process: the first alone writes and shows."""
+    return not first_process()

@@ -1,0 +1,112 @@
+"""The folder of one run: a pure function of what defines the run, guarded against being continued as another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from al3d.files import read_json, write_json
+
+Tree = Mapping[str, Any]
+
+
+def identity_hash(identity: Tree) -> str:
+    """Ten hexadecimal digits of what defines a run; key order does not matter."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def differing_keys(old: Tree, new: Tree, prefix: str = "") -> list[str]:
+    """The dotted keys in which two nested configurations differ, each as "key: old -> new"."""
+    lines: list[str] = []
+    for key in sorted({*old, *new}):
+        name, before, after = f"{prefix}{key}", old.get(key, "(absent)"), new.get(key, "(absent)")
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differing_keys(before, after, f"{name}.")
+        elif before != after:
+            lines.append(f"{name}: {before} -> {after}")
+    return lines
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run's folder."""
+
+    path: Path
+
+    def labels(self, round_index: int) -> Path:
+        """The purchase that round `round_index` trains on."""
+        return self.path / f"labels-{round_index:02d}"
+
+    def round(self, round_index: int) -> Path:
+        """Everything that round `round_index` makes."""
+        return self.path / f"round-{round_index:02d}"
+
+    def weights(self, round_index: int) -> Path:
+        """The trained network of a round; exists only when its training is over."""
+        return self.round(round_index) / "last.ckpt"
+
+    def resume(self, round_index: int) -> Path:
+        """Where a training that was stopped goes on; gone when it is over."""
+        return self.round(round_index) / "resume.ckpt"
+
+    def metrics(self, round_index: int) -> Path:
+        """What the round's network scored."""
+        return self.round(round_index) / "metrics.json"
+
+    def units(self, round_index: int, block: int) -> Path:
+        """The harvested rows of one block of pool scenes."""
+        return self.round(round_index) / "units" / f"{block:05d}.npz"
+
+    def guard(self, identity: Tree) -> None:
+        """Accept the folder if it is new or belongs to the same identity.
+
+        Raises: ValueError naming the keys in which the folder's identity differs.
+        """
+        file = self.path / "identity.json"
+        wanted = json.loads(json.dumps(identity, default=str))
+        if not file.is_file():
+            write_json(file, {"hash": identity_hash(identity), "identity": wanted})
+            return
+        differing = differing_keys(read_json(file)["identity"], wanted)
+        if differing:
+            listing = "\n  ".join(differing)
+            raise ValueError(
+                f"{self.path} belongs to another run. These keys differ (there -> now):\n  {listing}\n"
+                "Use the folder's own configuration, or leave paths.run empty so that this run gets a folder of its own."
+            )
+
+    def log_execution(self, settings: Tree) -> None:
+        """Append how this process was started: what may change between restarts."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "process": os.getpid(), **settings}, default=str)
+        with (self.path / "execution.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def process_rank() -> int:
+    """The rank of this process among those of the run, as its launcher says; 0 without one."""
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 0
+
+
+def first_process() -> bool:
+    """Whether this process is the one that writes and shows."""
+    return process_rank() == 0
+
+
+def wait_for(path: Path, seconds: float = 24 * 3600.0, interval: float = 0.2) -> None:
+    """Wait until another process has written `path`. Raises: TimeoutError naming the file."""
+    limit = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{path} did not appear within {seconds:.0f} s: did the first process stop? Run the same command again")
+        time.sleep(interval)

@@ -1,0 +1,94 @@
+"""Layers over sparse tensors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from al3d.sparse.engine import convolve, linear
+from al3d.sparse.tensor import SparseTensor
+
+
+class Conv3d(nn.Module):
+    """A sparse convolution: kernel 3 or 1 with stride 1, or kernel 2 with stride 2.
+
+    With kernel 3 the output has the voxels of the input. The parameter `kernel` is [K,I,O] with z fastest over the
+    K = kernel^3 offsets, and [I,O] for kernel 1.
+    Raises: ValueError for another pair of kernel and stride.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, bias: bool = False) -> None:
+        super().__init__()
+        if (kernel, stride) not in ((3, 1), (1, 1), (2, 2)):
+            raise ValueError(f"a sparse convolution has (kernel, stride) (3, 1), (1, 1) or (2, 2), got {(kernel, stride)}")
+        self.size = kernel
+        self.kernel, self.bias = _parameters(kernel, in_channels, out_channels, fan=in_channels * kernel**3, bias=bias)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Maps features [V,I] at stride s to [V,O], at stride 2s (and fewer rows) for kernel 2."""
+        if self.size == 1:
+            return x.with_feat(_plus(linear(x.feat, self.kernel), self.bias))
+        if self.size == 3:
+            return x.with_feat(_plus(convolve(x.feat, self.kernel, x.geometry.neighbors(x.stride)), self.bias))
+        feat = convolve(x.feat, self.kernel, x.geometry.down(x.stride))
+        return SparseTensor(_plus(feat, self.bias), x.geometry, 2 * x.stride)
+
+    def extra_repr(self) -> str:
+        """The shape, for printing a network."""
+        return f"{list(self.kernel.shape)}, kernel={self.size}"
+
+
+class TransposedConv3d(nn.Module):
+    """The transpose of a convolution with kernel 2 and stride 2: back to the voxels that the encoder came from."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False) -> None:
+        super().__init__()
+        self.kernel, self.bias = _parameters(2, in_channels, out_channels, fan=out_channels, bias=bias)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Maps features [W,I] at stride s to [V,O] at stride s/2. Raises: ValueError at stride 1."""
+        if x.stride == 1:
+            raise ValueError("a transposed convolution undoes a stride, this tensor is at stride 1")
+        pairs = x.geometry.down(x.stride // 2).transposed()
+        return SparseTensor(_plus(convolve(x.feat, self.kernel, pairs), self.bias), x.geometry, x.stride // 2)
+
+    def extra_repr(self) -> str:
+        """The shape, for printing a network."""
+        return f"{list(self.kernel.shape)}"
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` over rows [V,I], on the engine's matrix product."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Maps [V,I] to [V,O]."""
+        return _plus(linear(rows, self.weight.t()), self.bias)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation over the rows of a sparse tensor that also accepts one row, or none.
+
+    One row has no variance: it is normalised with the running statistics, as in evaluation, and does not change them.
+    """
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Maps [V,D] to [V,D]."""
+        if len(rows) == 0:
+            return rows
+        if len(rows) == 1 and self.training:
+            return nn.functional.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
+        return super().forward(rows)
+
+
+def _parameters(size: int, inputs: int, outputs: int, fan: int, bias: bool) -> tuple[nn.Parameter, nn.Parameter | None]:
+    """A kernel, uniform within 1 / sqrt(fan), and a bias of the same range or None."""
+    bound = 1 / math.sqrt(fan)
+    shape = (inputs, outputs) if size == 1 else (size**3, inputs, outputs)
+    kernel = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+    return kernel, nn.Parameter(torch.empty(outputs).uniform_(-bound, bound)) if bias else None
+
+
+def _plus(feat: Tensor, bias: Tensor | None) -> Tensor:
+    return feat if bias is None else feat + bias

@@ -1,0 +1,1 @@
+"""Partitioners: how a scene is cut into the units that can be asked for."""

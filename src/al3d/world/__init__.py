@@ -1,0 +1,1 @@
+"""Procedural worlds, written in the official raw layouts of real data sets."""

@@ -1,0 +1,290 @@
+"""Readers: every format gives back what was written, and says where a broken file is broken."""
+
+import struct
+from pathlib import Path
+
+import laspy
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plyfile import PlyData, PlyElement
+
+from al3d.data.sources.formats import read_cloud
+from al3d.data.sources.pcd import lzf_decode
+
+OSD = Path(__file__).parents[3] / "shared" / "data" / "osd"
+COUNT = 50
+
+
+@pytest.fixture
+def points():
+    random = np.random.default_rng(0)
+    names = ["x", "y", "z", "red", "green", "blue", "intensity", "label"]
+    data = np.zeros(COUNT, [(name, kind) for name, kind in zip(names, ["f4"] * 3 + ["u1"] * 3 + ["f4", "u1"], strict=True)])
+    for name in names[:3]:
+        data[name] = random.normal(size=COUNT)
+    for name in names[3:6]:
+        data[name] = random.integers(0, 256, COUNT)
+    data["intensity"] = random.random(COUNT)
+    data["label"] = random.integers(0, 3, COUNT)
+    return data
+
+
+def check(cloud, data, atol=0.0):
+    np.testing.assert_allclose(cloud.xyz, np.stack([data[axis] for axis in "xyz"], 1).astype(np.float64), rtol=0, atol=atol)
+    assert cloud.xyz.dtype == np.float64
+    np.testing.assert_array_equal(cloud.colour, np.stack([data[name] for name in ("red", "green", "blue")], 1))
+    np.testing.assert_array_equal(cloud.label, data["label"])
+    assert cloud.label.dtype == np.int64
+    assert cloud.intensity.dtype == np.float32
+
+
+@pytest.mark.parametrize(("text", "order"), [(True, "="), (False, "<"), (False, ">")])
+def test_ply_as_plyfile_writes_it(tmp_path, points, text, order):
+    file = tmp_path / "a.ply"
+    faces = np.array([([0, 1, 2],)], dtype=[("vertex_indices", "i4", (3,))])
+    PlyData([PlyElement.describe(points, "vertex"), PlyElement.describe(faces, "face")], text=text, byte_order=order, comments=["hello"]).write(file)
+    cloud = read_cloud(file)
+    check(cloud, points)
+    np.testing.assert_array_equal(cloud.intensity, points["intensity"])
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_ply_with_faces_first(tmp_path, points, text):
+    file = tmp_path / "a.ply"
+    faces = np.array([([0, 1, 2],)], dtype=[("vertex_indices", "i4", (3,))])
+    PlyData([PlyElement.describe(faces, "face"), PlyElement.describe(points, "vertex")], text=text).write(file)
+    check(read_cloud(file), points)
+
+
+def test_ply_without_attributes_and_with_editor_names(tmp_path):
+    file = tmp_path / "a.ply"
+    data = np.array([(1, 2, 3, 2.0)], dtype=[("x", "f8"), ("y", "f8"), ("z", "f8"), ("scalar_Label", "f4")])
+    PlyData([PlyElement.describe(data, "vertex")]).write(file)
+    cloud = read_cloud(file)
+    assert cloud.colour is None
+    assert cloud.intensity is None
+    assert cloud.label.tolist() == [2]
+    data["scalar_Label"] = 1.5
+    PlyData([PlyElement.describe(data, "vertex")]).write(file)
+    with pytest.raises(ValueError, match=r"a\.ply: point 0 has label 1\.5"):
+        read_cloud(file)
+
+
+def ascii_ply(tmp_path, lines, count=3):
+    file = tmp_path / "a.ply"
+    header = [
+        "ply",
+        "format ascii 1.0",
+        f"element vertex {count}",
+        "property float x",
+        "property float y",
+        "property float z",
+        "property uchar label",
+        "end_header",
+    ]
+    file.write_text("\n".join(header + lines) + "\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["0 0 0 1", "0 0 oops 1", "0 0 0 1"], r"a\.ply: line 10: 'oops' is not a number"),
+        (["0 0 0 1", "0 0 0 1", "0 0 1"], r"a\.ply: line 11 has 3 values where the header promises 4"),
+        (["0 0 0 1", "0 0 0 1 5", "0 0 0 1"], r"a\.ply: line 10 has 5 values"),
+        (["0 0 0", "0 0 0", "0 0 0"], r"a\.ply: line 9 has 3 values"),
+        (["0 0 0 1", "0 0 0 1"], r"a\.ply: the file ends at line 10, after 2 of 3 points"),
+        (["0 0 0 1", "0 0 0 300", "0 0 0 1"], r"a\.ply: point 1 has label 300\.0, which is not of the type uint8"),
+        ([], r"after 0 of 3 points"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_broken_ascii_ply_names_the_line(tmp_path, lines, message):
+    with pytest.raises(ValueError, match=message):
+        read_cloud(ascii_ply(tmp_path, lines))
+
+
+def test_ply_without_points_and_blank_lines(tmp_path):
+    assert len(read_cloud(ascii_ply(tmp_path, [], 0))) == 0
+    assert read_cloud(ascii_ply(tmp_path, ["1 2 3 1", "", "4 5 6 1", "7 8 9 0"])).xyz[2].tolist() == [7, 8, 9]
+
+
+def test_broken_binary_ply(tmp_path, points):
+    file = tmp_path / "a.ply"
+    PlyData([PlyElement.describe(points, "vertex")]).write(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-30])
+    with pytest.raises(ValueError, match=r"a\.ply: the file ends after 48 of 50 points"):
+        read_cloud(file)
+    file.write_bytes(whole.replace(b"property float y", b"property flaot y"))
+    with pytest.raises(ValueError, match=r"a\.ply: line 5 of the PLY header is not understood: 'property flaot y'"):
+        read_cloud(file)
+    for broken in (b"", b"hello\n", whole[:40]):
+        file.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"a\.ply: line \d+: not a PLY file"):
+            read_cloud(file)
+    file.write_bytes(whole.replace(b"float x", b"float u"))
+    with pytest.raises(ValueError, match=r"a\.ply: no field x among u, y, z"):
+        read_cloud(file)
+
+
+@pytest.mark.parametrize("ending", ["las", "laz"])
+def test_las(tmp_path, points, ending):
+    file = tmp_path / f"a.{ending}"
+    header = laspy.LasHeader(point_format=2, version="1.2")
+    header.scales, header.offsets = [1e-4] * 3, [500_000.0, 4_000_000.0, 0.0]
+    las = laspy.LasData(header)
+    moved = points.astype([(name, "f8") for name in points.dtype.names])
+    moved["x"] += 500_000
+    moved["y"] += 4_000_000
+    las.x, las.y, las.z = moved["x"], moved["y"], moved["z"]
+    las.red, las.green, las.blue = (points[name].astype(np.uint16) * 256 for name in ("red", "green", "blue"))
+    las.classification = points["label"]
+    las.intensity = np.arange(COUNT) * 1000
+    las.write(file)
+    cloud = read_cloud(file)
+    check(cloud, moved, atol=1e-4)
+    np.testing.assert_allclose(cloud.intensity, np.arange(COUNT) * 1000 / 65535, rtol=1e-6)
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=rf"a\.{ending}: (not a readable LAS file|the file ends after)"):
+        read_cloud(file)
+
+
+def compress(data: bytes) -> bytes:
+    """A greedy LZF encoder: literals, and the longest copy of what went before."""
+    out, literal, at = bytearray(), bytearray(), 0
+
+    def flush():
+        for start in range(0, len(literal), 32):
+            piece = literal[start : start + 32]
+            out.append(len(piece) - 1)
+            out.extend(piece)
+        literal.clear()
+
+    while at < len(data):
+        best, where = 0, 0
+        for start in range(max(0, at - 60), at):
+            length = 0
+            while length < 264 and at + length < len(data) and data[start + length] == data[at + length]:
+                length += 1
+            if length > best:
+                best, where = length, start
+        if best < 3:
+            literal.append(data[at])
+            at += 1
+            continue
+        flush()
+        offset, length = at - where - 1, best - 2
+        out.extend([min(length, 7) << 5 | offset >> 8] + ([length - 7] if length >= 7 else []) + [offset & 255])
+        at += best
+    flush()
+    return bytes(out)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=6), st.integers(1, 90)), max_size=12))
+def test_lzf_gives_back_what_was_packed(parts):
+    data = b"".join(piece * times for piece, times in parts)
+    packed = np.frombuffer(compress(data), np.uint8)
+    plain = np.zeros(len(data), np.uint8)
+    assert lzf_decode(packed, plain) == len(data)
+    assert plain.tobytes() == data
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.binary(max_size=60), st.integers(0, 100))
+def test_lzf_survives_nonsense(packed, room):
+    plain = np.zeros(room, np.uint8)
+    assert -1 <= lzf_decode(np.frombuffer(packed, np.uint8), plain) <= room
+
+
+def pcd(file, points, data):
+    packed = (points["red"].astype("u4") << 16) | (points["green"].astype("u4") << 8) | points["blue"]
+    table = np.zeros(len(points), [("x", "f4"), ("y", "f4"), ("z", "f4"), ("_", "u1"), ("rgb", "u4"), ("label", "u4"), ("n", "f4", (2,)), ("intensity", "f4")])
+    for name in ("x", "y", "z", "label", "intensity"):
+        table[name] = points[name]
+    table["rgb"] = packed
+    if data == "binary_compressed":
+        table = table[["x", "y", "z", "_", "rgb", "label", "intensity"]]
+    names = table.dtype.names
+    count = ["2" if name == "n" else "1" for name in names]
+    kinds = {"label": "U", "_": "U"}
+    sizes = ["1" if name == "_" else "4" for name in names]
+    header = f"# .PCD v0.7\nVERSION 0.7\nFIELDS {' '.join(names)}\nSIZE {' '.join(sizes)}\nTYPE {' '.join(kinds.get(name, 'F') for name in names)}\n"
+    header += f"COUNT {' '.join(count)}\nWIDTH {len(points)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(points)}\nDATA {data}\n"
+    if data == "ascii":
+        colour = packed.view("f4")
+        lines = [
+            " ".join(map(repr, [float(row[axis]) for axis in "xyz"])) + f" 0 {float(color)!r} {row['label']} 0 0 {row['intensity']}"
+            for row, color in zip(table, colour, strict=True)
+        ]
+        body = ("\n".join(lines) + "\n").encode()
+    elif data == "binary":
+        body = np.concatenate([np.frombuffer(table[name].tobytes(), np.uint8).reshape(len(table), -1) for name in names], axis=1).tobytes()
+    else:
+        plain = b"".join(np.ascontiguousarray(table[name]).tobytes() for name in names)
+        body = struct.pack("<II", len(compress(plain)), len(plain)) + compress(plain)
+    file.write_bytes(header.encode() + body)
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
+def test_pcd(tmp_path, points, data):
+    file = tmp_path / "a.pcd"
+    pcd(file, points, data)
+    check(read_cloud(file), points)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-40])
+    with pytest.raises(ValueError, match=r"a\.pcd: .*(line 61 has|ends after 48 of 50|cut short or broken)"):
+        read_cloud(file)
+    file.write_bytes(whole.replace(b"SIZE 4 ", b"SIZE "))
+    with pytest.raises(ValueError, match=r"a\.pcd: the PCD header is broken"):
+        read_cloud(file)
+    file.write_bytes(whole.replace(b"COUNT", b"COMPTE"))
+    with pytest.raises(ValueError, match=r"a\.pcd: line 6 of the PCD header"):
+        read_cloud(file)
+
+
+def test_npz(tmp_path, points):
+    file = tmp_path / "a.npz"
+    xyz = np.stack([points[axis] for axis in "xyz"], 1)
+    rgb = np.stack([points[name] for name in ("red", "green", "blue")], 1)
+    np.savez(file, xyz=xyz, rgb=rgb / np.float32(255), intensity=points["intensity"], label=points["label"], other=np.zeros(3))
+    check(read_cloud(file), points)
+    for arrays, message in (
+        ({"rgb": rgb}, "no array xyz among rgb"),
+        ({"xyz": xyz[:, :2]}, r"array xyz is float32 \[50, 2\], but must hold numbers \[50, 3\]"),
+        ({"xyz": xyz, "label": points["label"][:-1]}, r"array label is uint8 \[49\], but must hold numbers \[50\]"),
+        ({"xyz": xyz, "rgb": rgb - 300.0}, "colours range from"),
+        ({"xyz": np.array([object()])}, "not a readable NPZ file of plain arrays"),
+    ):
+        np.savez(file, **arrays)
+        with pytest.raises(ValueError, match=rf"a\.npz: .*{message}"):
+            read_cloud(file)
+    file.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"a\.npz: not a readable NPZ"):
+        read_cloud(file)
+
+
+def test_colours_of_16_bits_keep_their_high_byte(tmp_path):
+    file = tmp_path / "a.npz"
+    np.savez(file, xyz=np.zeros((2, 3)), rgb=np.array([[0, 256, 65535], [512, 1, 0]], np.uint16))
+    assert read_cloud(file).colour.tolist() == [[0, 1, 255], [2, 0, 0]]
+
+
+def test_unknown_ending_and_absent_file(tmp_path):
+    with pytest.raises(ValueError, match=r"'\.obj' are not read: use one of \.ply, \.las"):
+        read_cloud(tmp_path / "a.obj")
+    with pytest.raises(FileNotFoundError, match=r"a\.ply: no such file"):
+        read_cloud(tmp_path / "a.ply")
+
+
+@pytest.mark.skipif(not OSD.is_dir(), reason="the osd scans are not here")
+def test_a_real_scan_as_plyfile_reads_it():
+    file = OSD / "scenes" / "learn_00.ply"
+    data = PlyData.read(file)["vertex"].data
+    cloud = read_cloud(file)
+    np.testing.assert_array_equal(cloud.xyz, np.stack([data[axis] for axis in "xyz"], 1).astype(np.float64))
+    np.testing.assert_array_equal(cloud.colour[:, 2], data["blue"])
+    np.testing.assert_array_equal(cloud.label, data["label"])

@@ -1,0 +1,65 @@
+"""What a person at the command line reads when something is wrong: one message, before any training, nothing half-written."""
+
+import errno
+
+import numpy as np
+import pytest
+
+from al3d.compose import study_of
+from al3d.rounds import run
+
+
+def output(process):
+    text, _ = process.communicate(timeout=120)
+    return process.returncode, text
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["no.such.option=1"], "no"),
+        (["net.widht=0.5"], "widht"),
+        (["acquire=nonsense"], "Available options in 'acquire'"),
+        (["rounds.epochs=3"], "set exactly one of rounds.steps and rounds.epochs"),
+        (["dataset.root=/nowhere/at/all"], "/nowhere/at/all"),
+    ],
+)
+def test_wrong_options_end_with_a_message(command, words, says):
+    code, text = output(command(*words))
+    assert code != 0 and says in text, text
+    assert "Traceback" not in text or "HYDRA_FULL_ERROR" in text
+
+
+def test_a_missing_root_says_which_option_to_give(composed):
+    config = composed()
+    config.dataset.root = "???"
+    with pytest.raises(ValueError, match=r"dataset\.root.*for example dataset\.root="):
+        study_of(config)
+
+
+def test_a_seed_that_needs_a_network_is_refused(composed):
+    config = composed()
+    config.seed = config.acquire
+    with pytest.raises(ValueError, match="before the seed there is no network"):
+        study_of(config)
+
+
+def test_a_full_disk_leaves_nothing_that_a_later_run_would_trust(composed, outcome, monkeypatch, tmp_path):
+    whole = study_of(composed(f"paths.run={tmp_path / 'whole'}"))
+    run(whole)
+    study = study_of(composed(f"paths.run={tmp_path / 'full'}"))
+    save, calls = np.save, []
+
+    def full(file, array, **options):
+        calls.append(file)
+        if len(calls) == 7:  # in the middle of the second purchase
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(file, array, **options)
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="no space left for .*free some on that disk and run the same command again"):
+        run(study)
+    monkeypatch.undo()
+    assert not (study.folder.labels(1)).exists() and not list(study.folder.path.rglob("*.tmp"))
+    run(study_of(composed(f"paths.run={tmp_path / 'full'}")))
+    assert outcome(study.folder.path) == outcome(whole.folder.path)

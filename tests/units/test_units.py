@@ -1,0 +1,114 @@
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from al3d.rng import generator
+from al3d.types import Scene
+from al3d.units.point import PointUnit
+from al3d.units.scene import SceneUnit
+from al3d.units.supervoxel import Supervoxel, dense
+from al3d.units.voxel import VoxelUnit
+
+UNITS = [SceneUnit(), PointUnit(), VoxelUnit(0.5), Supervoxel(0.2, 1.0), Supervoxel(0.2, 1.0, 0.0, 1.0, 0.5, minimum_points=0)]
+CLOUDS = {
+    "one point": np.ones((1, 3)),
+    "all equal": np.full((300, 3), -2.5),
+    "line": generator("line").normal(size=(300, 3)) * [3, 0, 0],
+    "plane": generator("plane").normal(size=(900, 3)) * [3, 3, 0],
+    "far clusters": generator("far").normal(size=(300, 3)) * 0.3 + generator("side").integers(0, 2, (300, 1)) * 1e4,
+    "volume": generator("volume").random((20_000, 3)) * 4,
+}
+
+
+def scene_of(xyz, columns=3):
+    xyz = np.asarray(xyz, np.float32)
+    feat = generator("feat").random((len(xyz), columns)).astype(np.float32)
+    return Scene("test", xyz, feat)
+
+
+def shuffled(scene):
+    order = generator("order", len(scene)).permutation(len(scene))
+    return Scene(scene.id, scene.xyz[order], scene.feat[order]), order
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("cloud", sorted(CLOUDS))
+def test_ids_are_dense(unit, cloud):
+    ids = unit(scene_of(CLOUDS[cloud]))
+    assert ids.dtype == np.int32
+    assert ids.shape == (len(CLOUDS[cloud]),)
+    asked = np.unique(ids[ids >= 0])
+    assert np.array_equal(asked, np.arange(len(asked)))
+    assert ids.min() >= -1
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if not isinstance(unit, PointUnit)], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("cloud", sorted(CLOUDS))
+def test_ids_do_not_depend_on_the_order_of_points_or_the_threads(unit, cloud):
+    scene = scene_of(CLOUDS[cloud])
+    other, order = shuffled(scene)
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        alone = unit(other)
+    finally:
+        numba.set_num_threads(threads)
+    assert np.array_equal(alone, unit(scene)[order])
+
+
+def test_points_are_numbered_by_place():
+    assert PointUnit()(scene_of(CLOUDS["line"])).tolist() == list(range(300))
+
+
+def test_what_is_stored():
+    assert [unit.stored for unit in UNITS] == [False, False, True, True, True]
+    assert len({unit.name for unit in UNITS[:4]}) == 4
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(*[st.floats(-50, 50, width=32)] * 3), min_size=1, max_size=60), st.sampled_from([0.1, 0.25, 3.0]))
+def test_voxels_equal_a_sorted_list_of_cells(points, size):
+    xyz = np.array(points, np.float32)
+    cells = [tuple(cell) for cell in np.floor(xyz.astype(np.float64) / size).astype(int)]
+    number = {cell: i for i, cell in enumerate(sorted(set(cells)))}
+    assert VoxelUnit(size)(scene_of(xyz)).tolist() == [number[cell] for cell in cells]
+
+
+def test_small_regions_are_pruned_and_the_rest_renumbered():
+    label = np.repeat(np.array([0, 3, 1, 5, 2], np.int32), [4, 3, 1, 2, 3])
+    assert dense(label, 3).tolist() == [-1] * 4 + [1] * 3 + [-1] * 3 + [0] * 3
+    assert dense(label, 0).tolist() == [-1] * 4 + [2] * 3 + [0] + [3] * 2 + [1] * 3
+
+
+def test_every_supervoxel_has_enough_points():
+    ids = Supervoxel(0.2, 1.0, minimum_points=150)(scene_of(CLOUDS["volume"]))
+    assert np.bincount(ids[ids >= 0]).min() >= 150
+    assert ids.max() > 5
+
+
+def test_supervoxels_use_colour_only_when_there_are_three_attributes():
+    xyz = CLOUDS["volume"].astype(np.float32)
+    red = np.zeros((len(xyz), 3), np.float32)
+    red[xyz[:, 0] > 1.37] = [1, 0, 0]
+    unit = Supervoxel(0.2, 1.0, colour=5.0)
+    plain = unit(Scene("plain", xyz, np.zeros((len(xyz), 1), np.float32)))
+    assert np.array_equal(plain, unit(Scene("black", xyz, np.zeros((len(xyz), 3), np.float32))))
+    assert not np.array_equal(plain, unit(Scene("red", xyz, red)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: VoxelUnit(0.0), "size = 0"),
+        (lambda: VoxelUnit(float("inf")), "size = inf"),
+        (lambda: Supervoxel(0.0, 1.0), "voxel = 0"),
+        (lambda: Supervoxel(1.0, 0.5), "not larger"),
+        (lambda: Supervoxel(0.1, 1.0, minimum_points=-1), "minimum_points = -1"),
+        (lambda: VoxelUnit(1e-12)(scene_of(CLOUDS["far clusters"])), "too many to number"),
+    ],
+)
+def test_names_what_is_wrong(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
