@@ -1,13 +1,14 @@
 """Time and memory of the geometry on a synthetic room: `python benchmarks/geometry.py [--points 1000000] [--threads 2] [--repeats 3]`.
 
-Compilation is paid before (every function runs once on a small cloud); each figure is the best of the repeats. Memory is how far the process's
-peak rises above what it held before, each row in a process of its own.
+Compilation is paid before (every function runs once on a small cloud); each figure is the best of the repeats. Memory is how far the peak of
+the process is above what it held before the runs (an upper bound), each row in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ from al3d.geometry.vccs import vccs
 from al3d.progress import console
 from al3d.rng import generator
 from al3d.types import F32
+
+SMALL = 2000
 
 
 def room(points: int) -> tuple[F32, F32]:
@@ -47,45 +50,43 @@ def scipy_nearest(xyz: F32, threads: int) -> None:
     cKDTree(xyz).query(xyz, 51, workers=threads)
 
 
-def draw_view(xyz: F32, rgb: F32) -> Callable[[], Any]:
-    """One view of 960 x 720, the disc sizes known."""
-    camera, _ = overview(xyz)
-    radius, colour = disc_radius(xyz), np.rint(rgb * 255).astype(np.uint8)
-    return lambda: render(xyz, colour, camera, radius)
-
-
-def task(name: str, points: int, threads: int) -> Callable[[], Any]:
-    """What one row of the table runs."""
+def prepare(folder: Path, points: int) -> None:
+    """Write the room and its disc sizes, so that making them leaves no trace in a measured process."""
     xyz, rgb = room(points)
-    if name == "one view":
-        return draw_view(xyz, rgb)
+    np.savez(folder / f"{points}.npz", xyz=xyz, rgb=rgb, radius=disc_radius(xyz))
+
+
+def task(name: str, folder: Path, points: int, threads: int) -> Callable[[], Any]:
+    """What one row of the table runs."""
+    with np.load(folder / f"{points}.npz", allow_pickle=False) as stored:
+        xyz, rgb, radius = stored["xyz"], stored["rgb"], stored["radius"]
+    camera, _ = overview(xyz)
     tasks: dict[str, Callable[[], Any]] = {
         "VCCS 0.1 / 1.0": lambda: vccs(xyz, rgb, 0.1, 1.0),
         "nearest, k = 51": lambda: nearest(xyz, 51),
         "both features": lambda: local_features(xyz, rgb, 50),
+        "one view": lambda: render(xyz, np.rint(rgb * 255).astype(np.uint8), camera, radius),
         "scipy cKDTree, k = 51": lambda: scipy_nearest(xyz, threads),
     }
     return tasks[name]
 
 
-def peak() -> int:
-    """The peak resident size of this process in bytes, since the last reset."""
-    text = Path("/proc/self/status").read_text()
-    return int(text.split("VmHWM:")[1].split()[0]) * 1024
+def resident(field: str) -> float:
+    """The resident size of this process in MiB: VmRSS now, VmHWM at its peak."""
+    return int(Path("/proc/self/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
 
 
-def measure(name: str, points: int, threads: int, repeats: int) -> tuple[float, float]:
+def measure(name: str, folder: Path, points: int, threads: int, repeats: int) -> tuple[float, float]:
     """Best seconds and peak MiB of one row, after compilation."""
     numba.set_num_threads(threads)
-    task(name, 2000, threads)()
-    run = task(name, points, threads)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    before, seconds = peak(), []
+    task(name, folder, SMALL, threads)()
+    run = task(name, folder, points, threads)
+    before, seconds = resident("VmRSS"), []
     for _ in range(repeats):
         started = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - started)
-    return min(seconds), (peak() - before) / 2**20
+    return min(seconds), resident("VmHWM") - before
 
 
 def main() -> None:
@@ -97,9 +98,12 @@ def main() -> None:
     names = ("VCCS 0.1 / 1.0", "nearest, k = 51", "both features", "one view", "scipy cKDTree, k = 51")
     context = multiprocessing.get_context("spawn")
     rows = {}
-    for name in names:
+    with tempfile.TemporaryDirectory() as folder:
         with context.Pool(1) as pool:
-            rows[name] = pool.apply(measure, (name, options.points, options.threads, options.repeats))
+            pool.starmap(prepare, [(Path(folder), points) for points in (SMALL, options.points)])
+        for name in names:
+            with context.Pool(1) as pool:
+                rows[name] = pool.apply(measure, (name, Path(folder), options.points, options.threads, options.repeats))
     table = Table("", "seconds", "peak MiB", title=f"{options.points} points, {options.threads} threads")
     for name, (seconds, memory) in rows.items():
         table.add_row(name, f"{seconds:.2f}", f"{memory:.0f}")

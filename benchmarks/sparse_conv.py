@@ -117,9 +117,11 @@ class SpconvNet(nn.Module):
     def forward(self, coord: Tensor, feat: Tensor) -> Tensor:
         """Logits [V,C]."""
         x = self.lib.SparseConvTensor(feat, coord, (coord[:, 1:].amax(dim=0) + 1).tolist(), 1)
+        unit: Any
         for unit in self.stem:
             x = self._apply_unit(unit, x)
         skips = []
+        stage: Any
         for stage in self.down:
             skips.append(x)
             x = self._apply_unit(stage[0], x)
@@ -151,7 +153,7 @@ def _step(net: nn.Module, coord: Tensor, feat: Tensor, label: Tensor) -> tuple[f
     cpu, wall = time.process_time(), time.perf_counter()
     result = net(coord, feat)
     logits = result if isinstance(result, Tensor) else result.logits
-    nn.functional.cross_entropy(logits, label).backward()
+    torch.autograd.backward(nn.functional.cross_entropy(logits, label))
     return time.process_time() - cpu, time.perf_counter() - wall
 
 

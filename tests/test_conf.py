@@ -44,10 +44,17 @@ def composed(*overrides: str, name: str = "train") -> DictConfig:
     """The configuration of a command; options without a value get one. Read-only, since it is shared."""
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         config = compose(name, overrides=list(overrides))
-    for key in OmegaConf.missing_keys(config):
+    for key in missing(OmegaConf.to_container(config)):
         OmegaConf.update(config, key, "/nowhere")
     OmegaConf.set_readonly(config, True)
     return config
+
+
+def missing(node: Any, path: str = "") -> list[str]:
+    """The options without a value; `OmegaConf.missing_keys` stops at an interpolation that leads to one."""
+    if isinstance(node, dict):
+        return [key for name, part in node.items() for key in missing(part, f"{path}.{name}" if path else str(name))]
+    return [path] if node == "???" else []
 
 
 def chosen(group: str, choice: str) -> DictConfig:

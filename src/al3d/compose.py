@@ -207,7 +207,7 @@ def quiet_libraries() -> None:
     """Silence what the trainer says on every stage; our own lines say it once."""
     for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*Checkpoint directory.*exists.*", ".*isinstance.treespec.*"):
+    for message in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*Checkpoint directory.*exists.*", ".*isinstance.treespec.*"):
         warnings.filterwarnings("ignore", message=message)
 
 

@@ -155,8 +155,8 @@ def test(study: Study, index: int) -> None:
         wait_for(folder.metrics(index))
         return
     write_json(folder.metrics(index), judged(study, index, module, time.perf_counter() - started))
-    record = read_rounds(folder.path)[index]
-    console.print(round_table(record, study.store.classes))
+    records = read_rounds(folder.path)
+    console.print(round_table(records[index], study.store.classes, records[index - 1] if index else None))
     log_curve(study, index)
 
 

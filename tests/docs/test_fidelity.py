@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGISTER = REPOSITORY / "docs" / "fidelity.md"
@@ -69,6 +70,7 @@ def test_cited_numbers_are_registered_and_built() -> None:
 
 
 @pytest.mark.parametrize(("number", "switch"), SWITCHES)
-def test_switch_composes(number: str, switch: str) -> None:
+def test_switch_works(number: str, switch: str) -> None:
     with initialize_config_dir(config_dir=str(REPOSITORY / "conf"), version_base="1.3"):
-        assert compose("train", overrides=switch.split())
+        config = compose("train", overrides=switch.split())
+    assert instantiate(config.acquire, _convert_="all").name == config.acquire.name

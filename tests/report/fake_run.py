@@ -62,6 +62,7 @@ def write_run(run: Path, classes: ClassTable, rounds: int = 4, *, seed: str = "r
     write(run / "identity.json", {"hash": f"{'5eed' * 4}{rng}", "identity": {
         "dataset": {"name": "rooms", "grid": 0.04}, "seed": {"name": seed}, "acquire": {"name": "redal", "unit": {"name": "supervoxel"}},
         "net": {"name": "minkunet"}, "learner": {"name": "segmenter"}, "rng": rng,
+        "rounds": {"initial": 100.0 if seed == "all" else 1.0, "epochs": 200},
     }})
     (run / "config.yaml").write_text("dataset:\n  name: rooms  # <b>not bold</b>\nrng: 1\n")
     (run / "execution.jsonl").write_text('{"time": "2025-01-02T03:04:05", "devices": 1, "workers": 2, "threads": 2}\n')

@@ -18,7 +18,7 @@ from al3d.report.html import part_name, write_report
 from al3d.report.page import Safe, element, picture, table
 from al3d.report.pictures import bought_pictures, saved_pictures
 from al3d.report.rounds import read_rounds
-from al3d.types import IGNORE, U8, Bool
+from al3d.types import IGNORE, U8, Bool, Camera
 
 from .fake_run import ROOM_CLASSES, THREE_CLASSES, Fake, FakeLabels, make_fake, write
 
@@ -157,6 +157,18 @@ def test_a_wide_frame_without_colours_is_drawn(made: Fake) -> None:
     wide = replace(scene, xyz=scene.xyz * np.float32(20), feat=scene.feat[:, :1].copy())
     bought = made.labels.bought("hall", 1)
     assert draw(wide, bought, made.answer("hall", bought), THREE_CLASSES, 160, 120).std() > 5
+
+
+def test_a_scene_with_a_camera_is_seen_from_its_side(made: Fake) -> None:
+    scene = made.store.scene("hall")
+    bought = made.labels.bought("hall", 1)
+    images = []
+    for x in (-5.0, 11.0):
+        pose = np.eye(4)
+        pose[:3, 3] = (x, 2.0, 2.0)
+        seen = replace(scene, camera=Camera(500, 500, 319.5, 239.5, 640, 480, pose))
+        images.append(draw(seen, bought, made.answer("hall", bought), THREE_CLASSES, 160, 120))
+    assert (images[0] != images[1]).any()
 
 
 def test_an_unknown_class_is_pink() -> None:

@@ -131,9 +131,9 @@ def test_full_supervision_is_the_mean_of_the_runs_that_bought_everything(fake: F
 def test_full_supervision_of_another_network_does_not_count_and_a_broken_run_warns(fake: Fake) -> None:
     other = write_run(fake.run.parent / "all-1", ROOM_CLASSES, 1, seed="all")
     identity = json.loads((other / "identity.json").read_text())
-    identity["identity"]["net"] = {"name": "spvcnn"}
-    write(other / "identity.json", identity)
-    assert find_full_supervision(fake.run) is None
+    for change in ({"net": {"name": "spvcnn"}}, {"rounds": {"initial": 1.0, "epochs": 100}}):
+        write(other / "identity.json", {**identity, "identity": {**identity["identity"], **change}})
+        assert find_full_supervision(fake.run) is None
     (other / "identity.json").write_text("{")
     with pytest.warns(UserWarning, match="all-1"):
         assert find_full_supervision(fake.run) is None

@@ -73,9 +73,11 @@ class Acquirer:
                 f"{int(units.size[first]):,} points and {ledger.limit:,} {ledger.measure} are left to spend: "
                 "raise the budget, take smaller units, or set budget.overshoot=include"
             )
-        if len(rows) == 0:
+        if len(rows) == 0 and len(pool):
             raise ValueError(
-                f"round {round_index} of {self.name} has nothing to spend or to buy "
-                f"({ledger.limit:,} {ledger.measure} left, {len(pool):,} units in the pool): run fewer rounds"
+                f"round {round_index} of {self.name} may buy nothing: earlier rounds spent {-ledger.limit:,} {ledger.measure} more than the budget up to this round: "
+                "raise the budget's amount, take smaller units, or set budget.overshoot=skip_to_fit"
             )
+        if len(rows) == 0:
+            raise ValueError(f"round {round_index} of {self.name} has nothing to buy: everything that can be asked for is labelled; run fewer rounds")
         return rows, ledger

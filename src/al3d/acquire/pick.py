@@ -41,6 +41,7 @@ class ClusterDecay:
     keeps `decay`^j of its score; sort again.
     Source: ReDAL algorithm 1. Its released code applies the decay to the unsorted list and cannot trim (docs/fidelity.md
     D-18, D-19); this is the algorithm as printed. The k-means seed is fixed at 0 as there.
+    Raises: ValueError for a negative score.
     """
 
     clusters: int = 400
@@ -58,6 +59,8 @@ class ClusterDecay:
         ranked = ranked[: max(1, int(len(ranked) * self.trim))]
         if len(ranked) == 0:
             return
+        if units.score[ranked[-1], 0] < 0:
+            raise ValueError(f"cluster decay needs scores that are not negative, or decay would reward: the lowest is {units.score[ranked[-1], 0]}; add a constant")
         clusters = kmeans_labels(units.feature[ranked], self.clusters, self.kmeans)
         decayed = units.score[ranked, 0] * np.float64(self.decay) ** rank_in_cluster(clusters)
         _admit_in_order(ranked[np.argsort(-decayed, kind="stable")], ledger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy import sparse
@@ -110,5 +111,5 @@ def load_units(path: Path) -> Units:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Units(**{name: arrays[name] for name in Units.__dataclass_fields__})
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} is not a readable file of units ({error}): delete it, it will be made again") from error

@@ -53,7 +53,7 @@ class Confidence:
     extras: tuple[PreparedExtra, ...] = ()
 
     def __call__(self, view: View) -> F32:
-        return _to_points(1 - view.predicted().max(axis=1), view)
+        return _to_points(np.maximum(1 - view.predicted().max(axis=1), 0), view)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Entropy:
         entropy = -(prob * np.log(np.maximum(prob, 1e-12))).sum(axis=1)
         if self.form == "mean_bits":
             entropy = entropy / (prob.shape[1] * np.float32(np.log(2)))
-        return _to_points(entropy, view)
+        return _to_points(np.maximum(entropy, 0), view)
 
 
 @dataclass(frozen=True)

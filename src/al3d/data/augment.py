@@ -51,14 +51,18 @@ def _displacement(xyz: F32, spacing: float, random: np.random.Generator) -> F32:
 
 @dataclass(frozen=True)
 class Rotate:
-    """A full turn about z, and small tilts about x and y (`tilt` radians, in random order) around the bounding-box centre."""
+    """A turn about z of up to `turn` radians either way, and tilts about x and y of up to `tilt`, around the bounding-box centre.
 
+    The tilts come in random order. Source: ReDAL's and HPAL's indoor training turn fully; scans seen from one side only should not.
+    """
+
+    turn: float = np.pi
     tilt: float = np.pi / 64
     tilt_probability: float = 0.95
 
     def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
         centre = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
-        matrix = _rotation(2, random.uniform(0, 2 * np.pi))
+        matrix = _rotation(2, random.uniform(-self.turn, self.turn))
         if random.random() < self.tilt_probability:
             for axis in random.permutation(2):
                 matrix = matrix @ _rotation(int(axis), random.uniform(-self.tilt, self.tilt))
@@ -88,13 +92,18 @@ class Scale:
 
 @dataclass(frozen=True)
 class Flip:
-    """Mirrors x, and y, each with the given probability."""
+    """Mirrors x, and y, each with the given probability; `axes` "x" mirrors x alone."""
 
     probability: float = 0.5
+    axes: str = "xy"
+
+    def __post_init__(self) -> None:
+        if self.axes not in ("x", "y", "xy"):
+            raise ValueError(f"flip axes={self.axes!r} is not one of x, y, xy")
 
     def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
-        signs = np.where(random.random(2) < self.probability, -1, 1)
-        return xyz * np.array([*signs, 1], np.float32), feat
+        mirrored = (random.random(2) < self.probability) & np.array([axis in self.axes for axis in "xy"])
+        return xyz * np.array([*np.where(mirrored, -1, 1), 1], np.float32), feat
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,12 @@ class LabelState:
         return len(self._logs)
 
     def refresh(self) -> None:
-        """See purchases that were written since."""
+        """See purchases that were written since. Raises: ValueError when the log has a gap."""
         while (self.folder / f"labels-{len(self._logs):02d}" / "manifest.json").is_file():
             self._logs.append(_Log(self.folder / f"labels-{len(self._logs):02d}"))
+        later = sorted(path.parent.name for path in self.folder.glob("labels-*/manifest.json") if int(path.parent.name[len("labels-") :]) > self.rounds)
+        if later:
+            raise ValueError(f"{self.folder}: labels-{self.rounds:02d} is missing but {later[0]} is there: put it back, or delete the later ones to buy them again")
 
     def asked(self, scene_id: str, round_index: int | None = None) -> Bool:
         """The points of a scene asked up to and with `round_index` (None: all rounds): bool[N]."""

@@ -38,6 +38,7 @@ p { margin: 4px 0 10px; max-width: 96ch; }
 .number .value { font-size: 20px; font-weight: 650; white-space: nowrap; font-variant-numeric: tabular-nums; line-height: 1.25; }
 .number .label { color: var(--muted); font-size: 13px; }
 .number:first-child .value { color: var(--accent); }
+.number:last-child .value { font-size: 17px; line-height: 1.47; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; margin: 10px 0; overflow-x: auto; }
 .chart { background: #ffffff; }
 .chart svg { display: block; width: 100%; max-width: 960px; height: auto; margin: 0 auto; }

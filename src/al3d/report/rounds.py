@@ -17,6 +17,8 @@ from al3d.types import ClassTable
 
 #: What a fully supervised run may have different from the run that it is compared with.
 FREE_KEYS = ("seed", "acquire", "rng")
+#: Of `rounds`, what only says how much is bought: it means nothing to a run that buys everything at once.
+FREE_ROUNDS = ("initial", "initial_per", "step", "base", "init", "checkpoint_every")
 #: The name of the seed that buys everything.
 ALL_SEED = "all"
 
@@ -132,7 +134,8 @@ def read_identity(run: Path) -> tuple[str, dict[str, Any]]:
 def find_full_supervision(run: Path) -> float | None:
     """The mean final mIoU (0..1) of the runs beside this one that bought everything and are else the same, or None.
 
-    The same: an equal identity but for the seed, the acquisition and the random seed. A run beside this one that cannot be read is left out with a warning.
+    The same: an equal identity but for the seed, the acquisition, the random seed and how much a round buys. A run beside this one
+    that cannot be read is left out with a warning.
     """
     wanted = _comparable(read_identity(run)[1])
     found = [miou for folder in sorted(run.parent.iterdir()) if (miou := _full_miou(folder, wanted)) is not None]
@@ -224,7 +227,11 @@ def _check_round(fields: Fields, round_: int) -> None:
 
 
 def _comparable(identity: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in identity.items() if key not in FREE_KEYS}
+    """The identity without what full supervision may have different."""
+    kept = {key: value for key, value in identity.items() if key not in FREE_KEYS}
+    if isinstance(kept.get("rounds"), dict):
+        kept["rounds"] = {key: value for key, value in kept["rounds"].items() if key not in FREE_ROUNDS}
+    return kept
 
 
 def _full_miou(folder: Path, wanted: dict[str, Any]) -> float | None:

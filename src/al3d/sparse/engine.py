@@ -37,7 +37,7 @@ def convolve(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
         half = torch.get_autocast_dtype(device)
         feat, kernel = feat.to(half), kernel.to(half)
     with torch.autocast(device, enabled=False):
-        result: Tensor = _Convolution.apply(feat.contiguous(), kernel, pairs)
+        result: Tensor = _Convolution.apply(feat.contiguous(), kernel, pairs)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -56,6 +56,6 @@ def down_map(keys: Tensor) -> tuple[Tensor, KernelMap, Tensor]:
     place = octant(keys)
     order = torch.sort(place, stable=True).indices
     counts = torch.bincount(place, minlength=8).tolist()
-    source = order.split(counts)
-    target = parent[order].split(counts)
+    source = torch.split(order, counts)
+    target = torch.split(parent[order], counts)
     return coarse, KernelMap(tuple(source), tuple(target), len(keys), len(coarse)), parent

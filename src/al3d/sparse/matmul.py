@@ -17,7 +17,7 @@ STEP = 512
 _ITEMS = 16
 #: Narrower products gain nothing.
 _CHANNELS = 48
-_ONEDNN = torch.backends.mkldnn.is_available()
+_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def is_padded(device: torch.device, dtype: torch.dtype) -> bool:

@@ -41,7 +41,7 @@ class PointMap:
 
     def __call__(self, feat: Tensor) -> Tensor:
         """Maps `feat` [rows_in,D] to [rows_out,D], differentiable once."""
-        result: Tensor = _Apply.apply(feat.contiguous(), self)
+        result: Tensor = _Apply.apply(feat.contiguous(), self)  # type: ignore[no-untyped-call]
         return result
 
 
