@@ -91,7 +91,7 @@ def data_source(config: DictConfig) -> Source:
 
     Raises: ValueError for a missing root; whatever the source raises about its files.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
+    missing = sorted(_missing(OmegaConf.to_container(config, resolve=False)))
     if missing:
         raise ValueError(f"these options have no value yet: {', '.join(missing)}. Give them on the command line, for example {missing[0]}=/path/to/data")
     source = cast(Source, instantiate(config.dataset.source))
@@ -187,6 +187,13 @@ def make_trainer(settings: Mapping[str, Any], max_steps: int = -1, **options: An
     )
 
 
+def _missing(tree: Any, prefix: str = "") -> list[str]:
+    """The dotted keys that still say "???"; interpolations are not followed, so that the key itself is named."""
+    if not isinstance(tree, Mapping):
+        return [prefix] if tree == "???" else []
+    return [name for key, value in tree.items() for name in _missing(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
 def plain(config: DictConfig) -> Tree:
     """A configuration as nested dictionaries, interpolations resolved."""
     return cast(Tree, OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
@@ -207,7 +214,13 @@ def quiet_libraries() -> None:
     """Silence what the trainer says on every stage; our own lines say it once."""
     for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*Checkpoint directory.*exists.*", ".*isinstance.treespec.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*wandb run already in progress.*",
+        ".*Checkpoint directory.*exists.*",
+        ".*isinstance.treespec.*",
+    ):
         warnings.filterwarnings("ignore", message=message)
 
 

@@ -101,11 +101,15 @@ class Study:
 
 def run(study: Study) -> Path:
     """Do every step that is not done yet and return the report's path (the run folder's, if stopped after one step)."""
-    for step in steps(study):
-        step()
-        if study.plan.stop_after == "step":
-            return study.folder.path
-    return report(study)
+    try:
+        for step in steps(study):
+            step()
+            if study.plan.stop_after == "step":
+                return study.folder.path
+        return report(study)
+    finally:
+        for choice in study.loggers:
+            choice.close()
 
 
 def steps(study: Study) -> Iterator[Callable[[], None]]:

@@ -150,8 +150,8 @@ class View:
     """What a scorer sees of one scene: the scene, its units, what is asked already, and what the network predicted.
 
     Shapes: `unit` i32[N] (-1: never queryable); `asked` bool[N]; per voxel `prob` f32[V,C] (rows sum to 1) and `feature`
-    f32[V,D] (penultimate), both None when nothing was predicted; `inverse` i64[N] point -> voxel; `entropy_of_passes` f32[V] for
-    several passes. `key` starts every random draw about this scene.
+    f32[V,D] (penultimate), both None when nothing was predicted; `inverse` i64[N] point -> voxel. `key` starts every random draw
+    about this scene.
     """
 
     scene: Scene
@@ -162,7 +162,6 @@ class View:
     prob: F32 | None = None
     feature: F32 | None = None
     inverse: I64 | None = None
-    entropy_of_passes: F32 | None = None
 
     def predicted(self) -> F32:
         """`prob`, or a ValueError when the method was run without a prediction pass."""

@@ -21,7 +21,7 @@ class Acquirer:
     """One acquisition method or seed.
 
     `unit` is what is asked for, `score` how much it is worth (None: the picker does not look at scores), `pick` proposes,
-    `budget` limits. `passes` > 1 averages dropout passes; `shortlist` keeps only the best k pool rows of a scene.
+    `budget` limits. `shortlist` keeps only the best k pool rows of a scene.
     """
 
     name: str
@@ -29,12 +29,11 @@ class Acquirer:
     pick: Picker
     budget: Budget
     score: Scorer | None = None
-    passes: int = 1
     shortlist: int | None = None
 
     def __post_init__(self) -> None:
-        if self.passes < 1 or (self.shortlist is not None and self.shortlist < 1):
-            raise ValueError(f"{self.name}: passes and shortlist must be at least 1, got {self.passes} and {self.shortlist}")
+        if self.shortlist is not None and self.shortlist < 1:
+            raise ValueError(f"{self.name}: shortlist={self.shortlist} must keep at least 1 unit of a scene, or be null")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -69,13 +68,14 @@ class Acquirer:
         if len(rows) == 0 and ledger.limit > 0 and len(pool):
             first = int(pool[0])
             raise ValueError(
-                f"round {round_index} of {self.name} bought nothing: the pool's first unit ({int(units.unit[first])} of scene {int(units.scene[first])}) has "
+                f"round {round_index} of {self.name} bought nothing: the first unit ({int(units.unit[first])} of scene {int(units.scene[first])}) has "
                 f"{int(units.size[first]):,} points and {ledger.limit:,} {ledger.measure} are left to spend: "
                 "raise the budget, take smaller units, or set budget.overshoot=include"
             )
         if len(rows) == 0 and len(pool):
             raise ValueError(
-                f"round {round_index} of {self.name} may buy nothing: earlier rounds spent {-ledger.limit:,} {ledger.measure} more than the budget up to this round: "
+                f"round {round_index} of {self.name} may buy nothing: "
+                f"earlier rounds spent {-ledger.limit:,} {ledger.measure} more than the budget up to this round: "
                 "raise the budget's amount, take smaller units, or set budget.overshoot=skip_to_fit"
             )
         if len(rows) == 0:

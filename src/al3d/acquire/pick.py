@@ -60,7 +60,9 @@ class ClusterDecay:
         if len(ranked) == 0:
             return
         if units.score[ranked[-1], 0] < 0:
-            raise ValueError(f"cluster decay needs scores that are not negative, or decay would reward: the lowest is {units.score[ranked[-1], 0]}; add a constant")
+            raise ValueError(
+                f"cluster decay needs scores that are not negative, or decay would reward: the lowest is {units.score[ranked[-1], 0]}; add a constant"
+            )
         clusters = kmeans_labels(units.feature[ranked], self.clusters, self.kmeans)
         decayed = units.score[ranked, 0] * np.float64(self.decay) ** rank_in_cluster(clusters)
         _admit_in_order(ranked[np.argsort(-decayed, kind="stable")], ledger)

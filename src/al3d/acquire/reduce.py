@@ -50,7 +50,7 @@ def _mean_score(view: View, score: F32 | None, inside: Bool, size: I64, count: i
         return np.zeros(count, np.float32)
     if score.shape != (len(view.scene),) or not np.isfinite(score).all():
         finite = bool(np.isfinite(score).all())
-        raise ValueError(f"scene {view.scene.id!r}: a score is one finite number for each of {len(view.scene)} points, got {list(score.shape)}, finite: {finite}")
+        raise ValueError(f"scene {view.scene.id!r}: a score is a finite number for each of {len(view.scene)} points, got {list(score.shape)}, finite: {finite}")
     open_points = inside & ~view.asked
     sums = np.bincount(view.unit[open_points], weights=score[open_points], minlength=count)
     return (sums / np.maximum(size, 1)).astype(np.float32)

@@ -118,7 +118,7 @@ class RoundData(pl.LightningDataModule):
         rank, world = self._place()
         if self.batch_size % world:
             raise ValueError(
-                f"a batch of {self.batch_size} scenes cannot be shared by {world} ranks: make learner.batch a multiple of trainer.devices x trainer.num_nodes"
+                f"a batch of {self.batch_size} scenes cannot be shared by {world} ranks: make rounds.batch a multiple of trainer.devices x trainer.num_nodes"
             )
         key: Key = (self.rng, "train", self.round_index)
         touched = {name for r in range(self.round_index + 1) for name in self.labels.scenes(r)}

@@ -24,9 +24,7 @@ PANELS_PER_ROW = 4
 _HALO = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
 
 
-def learning_curve(
-    records: Sequence[RoundRecord], full_supervision: float | None = None, others: Mapping[str, Sequence[RoundRecord]] | None = None
-) -> str:
+def learning_curve(records: Sequence[RoundRecord], full_supervision: float | None = None, others: Mapping[str, Sequence[RoundRecord]] | None = None) -> str:
     """MIoU against labelled points, both in percent; other runs in grey, full supervision and 90 % of it as lines.
 
     Raises: ValueError without a record.
@@ -149,7 +147,14 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str | Color]
     heights = spread([end[1] for end in ends], 0.19 * (high - low) / (inches - 0.9), low, high)
     for (x, y, words, color), height in zip(ends, heights, strict=True):
         axes.annotate(
-            _plain(words), (x, y), (1.03, height), xycoords="data", textcoords=axes.get_yaxis_transform(), va="center", color=color, annotation_clip=False,
+            _plain(words),
+            (x, y),
+            (1.03, height),
+            xycoords="data",
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            color=color,
+            annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.7, "alpha": 0.5, "shrinkA": 2, "shrinkB": 4, "relpos": (0, 0.5)},
         )
 

@@ -105,15 +105,17 @@ def _state(records: Sequence[RoundRecord], purchases: Sequence[Purchase]) -> Saf
 def _curves(records: Sequence[RoundRecord], classes: ClassTable, full_supervision: float | None, others: Mapping[str, Sequence[RoundRecord]]) -> Safe:
     if not records:
         return Safe("")
-    return join([
-        element("h2", "Learning curve"),
-        chart(learning_curve(records, full_supervision, others)),
-        element("h2", "Rounds"),
-        _rounds_table(records),
-        element("h2", "IoU of each class"),
-        chart(class_curves(records, classes)),
-        folded("As a table", _iou_table(records, classes)),
-    ])
+    return join(
+        [
+            element("h2", "Learning curve"),
+            chart(learning_curve(records, full_supervision, others)),
+            element("h2", "Rounds"),
+            _rounds_table(records),
+            element("h2", "IoU of each class"),
+            chart(class_curves(records, classes)),
+            folded("As a table", _iou_table(records, classes)),
+        ]
+    )
 
 
 def _rounds_table(records: Sequence[RoundRecord]) -> Safe:
@@ -148,15 +150,17 @@ def _bought(purchases: Sequence[Purchase], classes: ClassTable, pictures: Mappin
         return Safe("")
     unknown = sum(purchase.unknown_points for purchase in purchases)
     items = [element("li", swatch(color), name) for name, color in zip(classes.names, classes.colors, strict=True)]
-    return join([
-        element("h2", "What was bought"),
-        chart(class_shares(purchases, classes)),
-        element("p", f"{counted(unknown, 'bought point')} without a class left out.", class_="note") if unknown else "",
-        element("h2", "Where it was bought"),
-        element("p", PICTURE_NOTE, class_="note"),
-        element("ul", *items, class_="legend"),
-        *(part for purchase in purchases for part in _round_pictures(purchase, pictures.get(purchase.round, ()))),
-    ])
+    return join(
+        [
+            element("h2", "What was bought"),
+            chart(class_shares(purchases, classes)),
+            element("p", f"{counted(unknown, 'bought point')} without a class left out.", class_="note") if unknown else "",
+            element("h2", "Where it was bought"),
+            element("p", PICTURE_NOTE, class_="note"),
+            element("ul", *items, class_="legend"),
+            *(part for purchase in purchases for part in _round_pictures(purchase, pictures.get(purchase.round, ()))),
+        ]
+    )
 
 
 def _round_pictures(purchase: Purchase, pictures: Sequence[Picture]) -> list[Content]:
@@ -171,16 +175,20 @@ def _round_pictures(purchase: Purchase, pictures: Sequence[Picture]) -> list[Con
 def _configuration(run: Path, identity: Mapping[str, Any]) -> Safe:
     again = f"python train.py --config-path outputs/{run.name} --config-name config hydra.run.dir=. hydra.output_subdir=null"
     starts = _text(run / "execution.jsonl").splitlines()
-    return join([
-        element("h2", "Configuration"),
-        folded("What defines this run", element("pre", json.dumps(identity, indent=2, ensure_ascii=False))),
-        folded("Full configuration (config.yaml)", element("pre", _text(run / "config.yaml"))),
-        folded(f"Executions: {counted(len(starts), 'start')}", element("pre", "\n".join(starts))) if starts else "",
-        _devices(starts),
-        element("h2", "Run it again"),
-        element("p", "From the root of the repository. Finished rounds are kept, so the command goes on where the run stopped; add rng=2 for another draw."),
-        element("pre", again),
-    ])
+    return join(
+        [
+            element("h2", "Configuration"),
+            folded("What defines this run", element("pre", json.dumps(identity, indent=2, ensure_ascii=False))),
+            folded("Full configuration (config.yaml)", element("pre", _text(run / "config.yaml"))),
+            folded(f"Executions: {counted(len(starts), 'start')}", element("pre", "\n".join(starts))) if starts else "",
+            _devices(starts),
+            element("h2", "Run it again"),
+            element(
+                "p", "From the root of the repository. Finished rounds are kept, so the command goes on where the run stopped; add rng=2 for another draw."
+            ),
+            element("pre", again),
+        ]
+    )
 
 
 def _devices(starts: Sequence[str]) -> Safe:

@@ -17,6 +17,7 @@ class LoggerChoice(Protocol):
 
     def open(self, run: Path, round_index: int, first_step: int, config: Mapping[str, Any]) -> Logger: ...
     def pictures(self, logger: Logger, files: Sequence[Path]) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class CSV:
 
     def pictures(self, logger: Logger, files: Sequence[Path]) -> None:
         """Pictures are in the run folder already."""
+
+    def close(self) -> None:
+        """Nothing stays open."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class TensorBoard:
         board: Any = logger
         writer = board.experiment
         for file in files:
-            writer.add_image(f"bought/{file.stem}", imread(file)[..., :3], dataformats="HWC")
+            writer.add_image(f"bought/{file.parent.name}/{file.stem}", imread(file)[..., :3], dataformats="HWC")
+
+    def close(self) -> None:
+        """Nothing stays open."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class WandB:
     """One W&B run per active-learning run, its id kept in the run folder so that restarts and rounds continue it.
 
     Offline (`offline: true` or WANDB_MODE=offline) it needs neither a network nor a login; offline parts that share an id do
-    not merge on their own: `wandb sync --append` joins them. The local files remain the truth.
+    not merge on their own: `wandb sync --append` joins them. One process keeps one W&B run open over its rounds. The local files
+    remain the truth.
     """
 
     project: str = "al3d"
@@ -96,6 +104,12 @@ class WandB:
         sender: Any = logger
         if files:
             sender.log_image("bought", [str(file) for file in files], caption=[f"{file.parent.name} {file.stem}" for file in files])
+
+    def close(self) -> None:
+        """End the process's W&B run: what is not yet on the disk is written now."""
+        import wandb
+
+        wandb.finish()
 
 
 def _run_id(run: Path) -> str:

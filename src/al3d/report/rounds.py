@@ -148,15 +148,18 @@ def write_summary(run: Path, classes: ClassTable, full_supervision: float | None
     digest, identity = read_identity(run)
     for record in records:
         check_classes(record, classes)
-    write_json(run / "report.json", {
-        "hash": digest,
-        "identity": identity,
-        "classes": list(classes.names),
-        "full_supervision": full_supervision,
-        "final": _final(records, full_supervision),
-        "rounds": [_as_json(record) for record in records],
-        "not_trained": [purchase.round for purchase in read_purchases(run) if purchase.round not in {record.round for record in records}],
-    })
+    write_json(
+        run / "report.json",
+        {
+            "hash": digest,
+            "identity": identity,
+            "classes": list(classes.names),
+            "full_supervision": full_supervision,
+            "final": _final(records, full_supervision),
+            "rounds": [_as_json(record) for record in records],
+            "not_trained": [purchase.round for purchase in read_purchases(run) if purchase.round not in {record.round for record in records}],
+        },
+    )
     _write_curve(run / "curve.csv", records, classes)
     return run / "report.json"
 
@@ -283,7 +286,21 @@ def _write_curve(path: Path, records: Sequence[RoundRecord], classes: ClassTable
         for record in records:
             bought = record.purchase
             units, clicks = units + bought.units, clicks + bought.clicks
-            table.writerow([
-                record.round, record.labelled_points, record.labelled_percent, bought.units, units, bought.scenes, bought.clicks, clicks,
-                record.miou, *record.iou, record.train_seconds, record.test_seconds, record.predict_seconds, bought.seconds,
-            ])
+            table.writerow(
+                [
+                    record.round,
+                    record.labelled_points,
+                    record.labelled_percent,
+                    bought.units,
+                    units,
+                    bought.scenes,
+                    bought.clicks,
+                    clicks,
+                    record.miou,
+                    *record.iou,
+                    record.train_seconds,
+                    record.test_seconds,
+                    record.predict_seconds,
+                    bought.seconds,
+                ]
+            )
