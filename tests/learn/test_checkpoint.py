@@ -65,13 +65,13 @@ class Kill(pl.Callback):
         self.steps_seen.append(trainer.global_step)
 
 
-def train(store, folder, kill=None, steps=STEPS):
+def train(store, folder, kill=None, workers=0, steps=STEPS):
     """What `rounds.train` does, with a toy network."""
     labels = LabelState(folder.path, store)
     if not labels.rounds:
         labels.append({name: [0] for name in store.splits["train"][:3]}, SceneUnit(), {})
     voxeliser = Voxeliser(0.1, ("red", "green", "blue", "x", "y", "z"), store.features, 3)
-    data = RoundData(store, SimulatedOracle(store), labels, voxeliser, (Rotate(), Colour()), 0, 0, batch_size=2, batches=BATCHES)
+    data = RoundData(store, SimulatedOracle(store), labels, voxeliser, (Rotate(), Colour()), 0, 0, batch_size=2, batches=BATCHES, workers=workers)
     torch.manual_seed(7)
     module = Segmenter(Toy(), 3, partial(torch.optim.Adam, lr=0.01), CrossEntropy(), "cosine")
     torch.manual_seed(int(time.time_ns()) % 2**31)  # nothing may hang on the global state
@@ -80,7 +80,7 @@ def train(store, folder, kill=None, steps=STEPS):
     trainer = make_trainer({"accelerator": "cpu", "devices": 1}, steps, callbacks=callbacks, logger=False, default_root_dir=folder.path)
     resume = folder.resume(0)
     trainer.fit(module, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
-    assert line.done == steps
+    assert line.done == steps == trainer.global_step and trainer.current_epoch == -(-steps // BATCHES)
     return torch.load(folder.weights(0), weights_only=True)
 
 
@@ -106,16 +106,22 @@ def test_two_trainings_have_the_same_bits(tiny_store, tmp_path, undisturbed):
     assert equal(train(tiny_store, RunFolder(tmp_path))["state_dict"], undisturbed["state_dict"])
 
 
-@pytest.mark.parametrize("kills", [[Kill(epoch=0)], [Kill(epoch=1)], [Kill(step=2)], [Kill(step=6)], [Kill(step=5), Kill(epoch=1), Kill(step=9)]], ids=str)
-def test_a_killed_training_ends_with_the_same_bits(tiny_store, tmp_path, undisturbed, kills):
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    "kills",
+    [[{"epoch": 0}], [{"epoch": 1}], [{"step": 2}], [{"step": 6}], [{"step": 5}, {"epoch": 1}, {"step": 9}], [{"epoch": 0}, {"epoch": 1}]],
+    ids=["after epoch 0", "after epoch 1", "in epoch 0", "in epoch 1", "three times", "after each epoch"],
+)
+def test_a_killed_training_ends_with_the_same_bits(tiny_store, tmp_path, undisturbed, kills, workers):
     folder = RunFolder(tmp_path)
-    for kill in kills:
+    for where in kills:
+        kill = Kill(**where)
         with pytest.raises(Killed):
-            train(tiny_store, folder, kill)
+            train(tiny_store, folder, kill, workers)
         assert not folder.weights(0).exists() and not (folder.round(0) / "train.json").exists()
-        assert folder.resume(0).exists() == (max(kill.steps_seen) >= BATCHES - 1)
+        assert folder.resume(0).exists() == (where != {"step": 2})
     last = Kill()
-    final = train(tiny_store, folder, last)
+    final = train(tiny_store, folder, last, workers)
     assert last.steps_seen[0] % BATCHES == 0 and last.steps_seen == list(range(last.steps_seen[0], STEPS))
     assert equal(final["state_dict"], undisturbed["state_dict"])
     assert not folder.resume(0).exists()

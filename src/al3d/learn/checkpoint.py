@@ -24,6 +24,17 @@ class Resume(pl.Callback):
     def __init__(self, resume: Path, final: Path, started: float) -> None:
         self.resume, self.final, self.started = resume, final, started
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on with the next epoch, where Lightning would train one batch more in the one that is over.
+
+        With `max_steps` it takes a file written at the end of an epoch for one written before its validation was done (2.6.4).
+        """
+        loop = trainer.fit_loop
+        if loop.restarted_on_epoch_end:
+            loop.epoch_progress.increment_completed()
+            loop.epoch_loop.restarting = False
+            loop.reset_restart_stage()
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the resume file, unless this was the last epoch."""
         if trainer.global_step < trainer.max_steps:

@@ -21,9 +21,12 @@ MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 SCHEDULES = ("constant", "cosine")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Prediction:
-    """What the pool prediction hands to the harvest: per voxel `prob` f32[V,C] and penultimate `feature` f32[V,D]."""
+    """What the pool prediction hands to the harvest: per voxel `prob` f32[V,C] and penultimate `feature` f32[V,D].
+
+    Not frozen: Lightning copies what `predict` returns.
+    """
 
     prob: F32
     feature: F32
