@@ -24,6 +24,7 @@ scale: {voxel: 0.05, supervoxel_voxel: 0.05, supervoxel_seed: 0.4, neighbours: 2
 """
 _COLOURS = np.array([[140, 110, 80], [210, 60, 50], [60, 80, 200]])
 
+
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with dataset.yaml and 6 train + 2 val scenes of about 3,000 points: a table with boxes and a ball, coloured, 3 classes."""

@@ -97,7 +97,9 @@ def test_a_swap_never_crosses_the_limit_even_under_include(make_units):
     assert ledger.admit(0) and not ledger.admit(2, drop=0) and ledger.rows == (0,)
 
 
-@pytest.mark.parametrize("row, drop, words", [(0, None, "already"), (2, None, "no unasked"), (9, None, "no unasked"), (-1, None, "no unasked"), (1, 1, "given back"), (1, 7, "given")])
+@pytest.mark.parametrize(
+    "row, drop, words", [(0, None, "already"), (2, None, "no unasked"), (9, None, "no unasked"), (-1, None, "no unasked"), (1, 1, "given"), (1, 7, "given")]
+)
 def test_rows_that_cannot_be_bought_raise(make_units, row, drop, words):
     ledger = Ledger(make_units([3, 3, 0]), 10)
     ledger.admit(0)

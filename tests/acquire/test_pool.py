@@ -208,7 +208,6 @@ def test_harvest_writes_blocks_whatever_the_order_and_the_gaps(tiny_store, label
     assert ledger.spent == units[0].size[rows].sum() <= ledger.limit == 885
 
 
-
 def test_harvest_refuses_other_outputs(tiny_store, labels):
     harvest = ActiveLearning(Pool(tiny_store, labels, seed_method(), 0, 0), partial(str.format, "{}"))
     with pytest.raises(ValueError, match="needs a Prediction for a Batch, got dict"):

@@ -86,7 +86,7 @@ def test_colours_stay_colours_and_other_attributes_stay_themselves():
     feat[:, 0] = 0.4  # a constant channel
     for seed in range(30):
         same, out = Colour(1.0, 0.5, 0.5, 1.0)(xyz, feat, generator(seed))
-        assert same is xyz and 0 <= out[:, :3].min() and out[:, :3].max() <= 1
+        assert same is xyz and out[:, :3].min() >= 0 and out[:, :3].max() <= 1
         assert np.array_equal(out[:, 3:], feat[:, 3:])
     stretched = Colour(1.0, 0.0, 0.0, 0.0)(xyz, feat * np.float32(0.5), generator(3))[1]
     assert np.allclose(stretched[:, 0], 0.2) and np.ptp(stretched[:, 1]) > np.ptp(feat[:, 1] * 0.5)

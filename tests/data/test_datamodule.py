@@ -88,7 +88,8 @@ def test_with_a_grid_raw_points_are_judged_unless_told(tiny_root, tmp_path):
     source = Folder(tiny_root)
     store = prepare(source, tmp_path, grid=0.05)
     labels = LabelState(tmp_path / "run", store)
-    for name, raw, prepared in zip(store.splits["val"], *(data(store, labels, judged_points=points).test_dataloader() for points in ("raw", "prepared")), strict=True):
+    loaders = [data(store, labels, judged_points=points).test_dataloader() for points in ("raw", "prepared")]
+    for name, raw, prepared in zip(store.splits["val"], *loaders, strict=True):
         scene, label = source.read(name)
         assert np.array_equal(raw.point_label, label) and len(raw.inverse) == len(scene)
         assert len(prepared.point_label) == len(prepared.inverse) == store.sizes[name] < len(scene)

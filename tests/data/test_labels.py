@@ -54,7 +54,8 @@ def store(tmp_path_factory):
     return FakeStore(tmp_path_factory.mktemp("store"))
 
 
-ROUNDS = st.lists(st.tuples(st.sampled_from(sorted(UNITS_OF)), st.dictionaries(st.sampled_from(sorted(SIZES)), st.tuples(st.integers(0, 99), st.floats(0, 1)))), max_size=5)
+WISHES = st.dictionaries(st.sampled_from(sorted(SIZES)), st.tuples(st.integers(0, 99), st.floats(0, 1)))
+ROUNDS = st.lists(st.tuples(st.sampled_from(sorted(UNITS_OF)), WISHES), max_size=5)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -75,7 +75,7 @@ def test_loss_without_a_labelled_voxel_is_zero_with_zero_gradients():
     net = FakeNet()
     loss = CrossEntropy()(net(None, torch.randn(5, 3)).logits, torch.full((5,), IGNORE))
     loss.backward()
-    assert float(loss) == 0 and all(p.grad is not None and bool((p.grad == 0).all()) for p in net.parameters())
+    assert loss.item() == 0 and all(p.grad is not None and bool((p.grad == 0).all()) for p in net.parameters())
 
 
 def test_scores_in_closed_form():

@@ -15,8 +15,19 @@ from al3d.types import IGNORE, U8, Array, Bool, ClassTable, Scene
 ROOM_CLASSES = ClassTable(
     ("ceiling", "floor", "wall", "beam", "column", "window", "door", "table", "chair", "sofa", "bookcase", "board", "clutter"),
     (
-        (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 255, 0), (255, 0, 255), (100, 100, 255), (200, 200, 100),
-        (170, 120, 200), (255, 0, 0), (200, 100, 100), (10, 200, 100), (200, 200, 200), (50, 50, 50),
+        (0, 255, 0),
+        (0, 0, 255),
+        (0, 255, 255),
+        (255, 255, 0),
+        (255, 0, 255),
+        (100, 100, 255),
+        (200, 200, 100),
+        (170, 120, 200),
+        (255, 0, 0),
+        (200, 100, 100),
+        (10, 200, 100),
+        (200, 200, 200),
+        (50, 50, 50),
     ),
 )
 THREE_CLASSES = ClassTable(("ground", "box", "ball <&>"), ((130, 130, 130), (230, 120, 20), (20, 120, 230)))
@@ -34,14 +45,24 @@ def write_purchase(run: Path, round_: int, classes: ClassTable, *, known_pool: b
     points = BASE_POINTS // 100
     share = rng.dirichlet(weight * 6 + (0.0 if round_ == 0 else 1.5))
     class_points = (share * points).astype(int)
-    write(run / f"labels-{round_:02d}" / "purchase.json", {
-        "round": round_, "name": "random" if round_ == 0 else "redal", "unit": "scene" if round_ == 0 else "supervoxel",
-        "points": int(class_points.sum()) + 37,
-        "units": 2 if round_ == 0 else 120 + round_, "scenes": 2 if round_ == 0 else 3, "clicks": 400 if round_ == 0 else 120 + round_,
-        "class_points": class_points.tolist(), "unknown_points": 37,
-        "spent_points": points * (round_ + 1), "base_points": BASE_POINTS,
-        "pool_class_points": (weight * 1_000_000).astype(int).tolist() if known_pool else None, "seconds": 1.5,
-    })
+    write(
+        run / f"labels-{round_:02d}" / "purchase.json",
+        {
+            "round": round_,
+            "name": "random" if round_ == 0 else "redal",
+            "unit": "scene" if round_ == 0 else "supervoxel",
+            "points": int(class_points.sum()) + 37,
+            "units": 2 if round_ == 0 else 120 + round_,
+            "scenes": 2 if round_ == 0 else 3,
+            "clicks": 400 if round_ == 0 else 120 + round_,
+            "class_points": class_points.tolist(),
+            "unknown_points": 37,
+            "spent_points": points * (round_ + 1),
+            "base_points": BASE_POINTS,
+            "pool_class_points": (weight * 1_000_000).astype(int).tolist() if known_pool else None,
+            "seconds": 1.5,
+        },
+    )
 
 
 def write_metrics(run: Path, round_: int, classes: ClassTable, *, absent: tuple[int, ...] = (3,), lift: float = 0.0) -> None:
@@ -50,20 +71,39 @@ def write_metrics(run: Path, round_: int, classes: ClassTable, *, absent: tuple[
     iou = np.clip(final * (1 - 0.5 * np.exp(-0.8 * round_)) + rng.normal(0, 0.015, len(classes)) + lift, 0, 1)
     present = [index for index in range(len(classes)) if index not in absent]
     confusion = rng.integers(0, 1000, (len(classes), len(classes))) + np.diag(np.full(len(classes), 20_000))
-    write(run / f"round-{round_:02d}" / "metrics.json", {
-        "round": round_, "labelled_points": BASE_POINTS // 100 * (round_ + 1), "labelled_percent": float(round_ + 1), "miou": float(iou[present].mean()),
-        "iou": [float(value) if index in present else None for index, value in enumerate(iou)], "accuracy": 0.7 + 0.04 * round_,
-        "confusion": confusion.tolist(),
-        "steps": 1000, "loss": 0.5 / (round_ + 1), "seconds": {"train": 61.0, "test": 12.0, "predict": None if round_ == 3 else 30.0},
-    })
+    write(
+        run / f"round-{round_:02d}" / "metrics.json",
+        {
+            "round": round_,
+            "labelled_points": BASE_POINTS // 100 * (round_ + 1),
+            "labelled_percent": float(round_ + 1),
+            "miou": float(iou[present].mean()),
+            "iou": [float(value) if index in present else None for index, value in enumerate(iou)],
+            "accuracy": 0.7 + 0.04 * round_,
+            "confusion": confusion.tolist(),
+            "steps": 1000,
+            "loss": 0.5 / (round_ + 1),
+            "seconds": {"train": 61.0, "test": 12.0, "predict": None if round_ == 3 else 30.0},
+        },
+    )
 
 
 def write_run(run: Path, classes: ClassTable, rounds: int = 4, *, seed: str = "random", rng: int = 1, lift: float = 0.0, known_pool: bool = True) -> Path:
-    write(run / "identity.json", {"hash": f"{'5eed' * 4}{rng}", "identity": {
-        "dataset": {"name": "rooms", "grid": 0.04}, "seed": {"name": seed}, "acquire": {"name": "redal", "unit": {"name": "supervoxel"}},
-        "net": {"name": "minkunet"}, "learner": {"name": "segmenter"}, "rng": rng,
-        "rounds": {"initial": 100.0 if seed == "all" else 1.0, "epochs": 200},
-    }})
+    write(
+        run / "identity.json",
+        {
+            "hash": f"{'5eed' * 4}{rng}",
+            "identity": {
+                "dataset": {"name": "rooms", "grid": 0.04},
+                "seed": {"name": seed},
+                "acquire": {"name": "redal", "unit": {"name": "supervoxel"}},
+                "net": {"name": "minkunet"},
+                "learner": {"name": "segmenter"},
+                "rng": rng,
+                "rounds": {"initial": 100.0 if seed == "all" else 1.0, "epochs": 200},
+            },
+        },
+    )
     (run / "config.yaml").write_text("dataset:\n  name: rooms  # <b>not bold</b>\nrng: 1\n")
     (run / "execution.jsonl").write_text('{"time": "2025-01-02T03:04:05", "devices": 1, "workers": 2, "threads": 2}\n')
     for round_ in range(rounds):

@@ -192,5 +192,3 @@ def test_elements_escape_text_and_attributes_but_not_each_other() -> None:
 def test_parts_are_named_by_name_target_or_value() -> None:
     identity = {"net": {"_target_": "al3d.nets.MinkUNet"}, "rng": 3, "acquire": {"name": "redal", "unit": {"name": "point"}}, "unit": "scene", "learner": {}}
     assert [part_name(identity, part) for part in ("net", "rng", "acquire", "unit", "learner", "seed")] == ["MinkUNet", "3", "redal", "point", None, None]
-
-

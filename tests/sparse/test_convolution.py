@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from al3d.sparse import Conv3d, Geometry, SparseTensor, TransposedConv3d, convolve, engine, matmul
+from al3d.sparse import Conv3d, Geometry, SparseTensor, TransposedConv3d, convolve, engine, matmul, narrow
 
 SIZE = 8
 LOW = -4
@@ -76,8 +76,12 @@ KINDS = ["one", "three", "down", "up"]
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("chunk", [engine.CHUNK, 7])
-def test_equals_dense_convolution(kind: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", [0, narrow.CHANNELS])
+def test_equals_dense_convolution(kind: str, chunk: int, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both engines (the narrow one is off at limit 0), in large and in small pieces."""
     monkeypatch.setattr(engine, "CHUNK", chunk)
+    monkeypatch.setattr(narrow, "BLOCK", chunk)
+    monkeypatch.setattr(narrow, "CHANNELS", limit)
     torch.manual_seed(1)
     coord, module = voxels(1), layer(kind, 3, 5)
     x = sparse_input(coord, kind, 3, seed=2)
@@ -184,10 +188,11 @@ def test_order_of_input_is_irrelevant(seed: int) -> None:
     assert torch.equal(shuffled, expected[order])
 
 
-def test_same_bits_on_rerun() -> None:
+@pytest.mark.parametrize("channels", [16, 64])
+def test_same_bits_on_rerun(channels: int) -> None:
     coord = (torch.rand(1, 30, 30, 30, generator=torch.Generator().manual_seed(0)) < 0.4).nonzero().int()
-    module = Conv3d(64, 64)
-    feat = torch.randn(len(coord), 64)
+    module = Conv3d(channels, channels)
+    feat = torch.randn(len(coord), channels)
     results = []
     for _ in range(3):
         x = feat.clone().requires_grad_()

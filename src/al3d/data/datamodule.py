@@ -125,6 +125,7 @@ class RoundData(pl.LightningDataModule):
         scenes = [index for index, name in enumerate(self.train_scenes) if name in touched]
         dataset = TrainScenes(self.store, self.oracle, self.labels, self.train_scenes, self.voxeliser, self.augment, self.round_index, key)
         sampler = TrainBatches(scenes, self.batch_size // world, self.batches, key, rank, world)
+        sampler.set_epoch(self._epochs_done())
         return DataLoader(dataset, batch_sampler=sampler, num_workers=self.workers, collate_fn=collate, persistent_workers=self.workers > 0)
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -136,6 +137,10 @@ class RoundData(pl.LightningDataModule):
         """The pool scenes of this rank's unfinished blocks."""
         dataset = PoolScenes(self.store, self.train_scenes, self.voxeliser)
         return DataLoader(dataset, sampler=Blocks(self.blocks, *self._place()), num_workers=self.workers, collate_fn=_alone)
+
+    def _epochs_done(self) -> int:
+        """The epochs that a resumed training has behind it: workers draw their first batches before Lightning sets the epoch."""
+        return self.trainer.global_step // self.batches if self.trainer is not None else 0
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

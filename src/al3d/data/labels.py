@@ -41,7 +41,9 @@ class LabelState:
             self._logs.append(_Log(self.folder / f"labels-{len(self._logs):02d}"))
         later = sorted(path.parent.name for path in self.folder.glob("labels-*/manifest.json") if int(path.parent.name[len("labels-") :]) > self.rounds)
         if later:
-            raise ValueError(f"{self.folder}: labels-{self.rounds:02d} is missing but {later[0]} is there: put it back, or delete the later ones to buy them again")
+            raise ValueError(
+                f"{self.folder}: labels-{self.rounds:02d} is missing but {later[0]} is there: put it back, or delete the later ones to buy them again"
+            )
 
     def asked(self, scene_id: str, round_index: int | None = None) -> Bool:
         """The points of a scene asked up to and with `round_index` (None: all rounds): bool[N]."""

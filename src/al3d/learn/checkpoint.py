@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 
-from al3d.files import write_json
+from al3d.files import whole_file, write_json
 from al3d.progress import Stage
 
 
@@ -56,11 +55,11 @@ class Resume(pl.Callback):
             write_json(self.final.with_name("train.json"), {"steps": trainer.global_step, "loss": loss, "seconds": seconds})
 
     def _save(self, trainer: pl.Trainer, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
-            os.replace(temporary, path)
+            with whole_file(path) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(path)  # takes part in what the ranks do together, writes nothing
         trainer.strategy.barrier("renamed")
 
 

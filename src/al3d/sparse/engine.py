@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from al3d.sparse import narrow
 from al3d.sparse.maps import KernelMap
 from al3d.sparse.matmul import STEP, is_padded, multiply, multiply_transposed, padded
 
@@ -52,13 +53,14 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
         ctx.save_for_backward(feat, kernel)
         ctx.pairs = pairs
-        return _gather_multiply_add(feat, kernel, pairs)
+        return narrow.convolve(feat, kernel, pairs) if narrow.is_narrow(feat, kernel, pairs) else _gather_multiply_add(feat, kernel, pairs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         feat, kernel = ctx.saved_tensors
-        return *_gradients(feat, kernel, ctx.pairs, grad.to(feat.dtype).contiguous(), ctx.needs_input_grad), None
+        backward = narrow.gradients if narrow.is_narrow(feat, kernel, ctx.pairs) else _gradients
+        return *backward(feat, kernel, ctx.pairs, grad.to(feat.dtype).contiguous(), ctx.needs_input_grad), None
 
 
 def _accumulator(feat: Tensor) -> torch.dtype:
@@ -71,16 +73,17 @@ class _Gather:
     The padding holds zeros or rows of an earlier chunk: the caller drops or clears it.
     """
 
-    def __init__(self, feat: Tensor, pairs: KernelMap) -> None:
+    def __init__(self, feat: Tensor, pairs: KernelMap, kernel: Tensor) -> None:
         self.feat = feat
         largest = max((len(source) for source in pairs.source), default=0)
-        self.buffer = feat.new_zeros(padded(min(largest, CHUNK)), feat.shape[1]) if is_padded(feat.device, feat.dtype) else None
+        self.pad = padded if is_padded(feat, kernel.shape[1], kernel.shape[2]) else int
+        self.buffer = feat.new_zeros(self.pad(min(largest, CHUNK)), feat.shape[1]) if feat.device.type == "cpu" else None
 
     def __call__(self, rows: Tensor) -> Tensor:
         if self.buffer is None:
             return self.feat.index_select(0, rows)
         torch.index_select(self.feat, 0, rows, out=self.buffer[: len(rows)])
-        return self.buffer[: padded(len(rows))]
+        return self.buffer[: self.pad(len(rows))]
 
 
 def _slices(rows: int, device: torch.device) -> Iterator[slice]:
@@ -99,7 +102,7 @@ def _chunks(pairs: KernelMap) -> Iterator[tuple[int, Tensor, Tensor]]:
 
 def _gather_multiply_add(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
     out = _own_rows(feat, kernel, pairs, pairs.rows_out)
-    gather = _Gather(feat, pairs)
+    gather = _Gather(feat, pairs, kernel)
     for k, source, target in _chunks(pairs):
         out.index_add_(0, target, multiply(gather(source), kernel[k])[: len(target)].to(out.dtype))
     return out
@@ -120,7 +123,7 @@ def _gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, nee
     transposed = kernel.transpose(1, 2)
     feat_grad = _own_rows(grad, transposed, pairs, pairs.rows_in) if needed[0] else None
     kernel_grad = _own_kernel_gradient(feat, kernel, pairs, grad) if needed[1] else None
-    gather_feat, gather_grad = _Gather(feat, pairs), _Gather(grad, pairs)
+    gather_feat, gather_grad = _Gather(feat, pairs, kernel), _Gather(grad, pairs, kernel)
     for k, source, target in _chunks(pairs):
         part = gather_grad(target)
         if kernel_grad is not None:

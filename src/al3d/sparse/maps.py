@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ class KernelMap:
     """The row pairs of a convolution: under offset k, input row `source[k][i]` adds to output row `target[k][i]`.
 
     Within one offset every row occurs at most once on either side, which is what makes the engine's sums reproducible.
-    `center` is the offset under which every row meets itself (its pairs stay empty), None where there is none.
+    `center` is the offset under which every row meets itself (its pairs stay empty), None where there is none. A map with a
+    center is its own mirror: offsets k and K-1-k swap source and target. `cache` is the engines'.
     """
 
     source: tuple[Tensor, ...]
@@ -23,6 +25,7 @@ class KernelMap:
     rows_in: int
     rows_out: int
     center: int | None = None
+    cache: dict[int, Any] = field(default_factory=dict)
 
     def transposed(self) -> KernelMap:
         """The map of the transposed convolution: in and out swapped, offsets unchanged."""

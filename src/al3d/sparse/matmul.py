@@ -20,9 +20,9 @@ _CHANNELS = 48
 _ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
-def is_padded(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether products of this kind run faster when the number of rows is a multiple of `STEP`."""
-    return _ONEDNN and device.type == "cpu" and dtype == torch.float32
+def is_padded(rows: Tensor, inputs: int, outputs: int) -> bool:
+    """Whether products of `rows` with a matrix [inputs,outputs] run faster when the number of rows is a multiple of `STEP`."""
+    return _ONEDNN and rows.device.type == "cpu" and rows.dtype == torch.float32 and min(inputs, outputs) >= _CHANNELS
 
 
 def padded(rows: int) -> int:
@@ -50,7 +50,7 @@ def multiply_transposed(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _is_for_onednn(rows: Tensor, inputs: int, outputs: int) -> bool:
-    return len(rows) % STEP == 0 and len(rows) > 0 and min(inputs, outputs) >= _CHANNELS and is_padded(rows.device, rows.dtype)
+    return len(rows) % STEP == 0 and len(rows) > 0 and is_padded(rows, inputs, outputs)
 
 
 def _images(rows: Tensor) -> Tensor:
