@@ -16,8 +16,9 @@ from al3d.rounds import run
 def train(config: DictConfig) -> None:
     """Run one experiment to its end and print where the report is."""
     with plain_errors():
-        path = run(study_of(config))
-        say(f"report: {path}")
+        study = study_of(config)
+        say(f"run folder: {study.folder.path}{' (goes on)' if study.labels.rounds else ''}")
+        say(f"{'stopped after one step' if study.plan.stop_after else 'report'}: {run(study)}")
 
 
 def prepare_only(config: DictConfig) -> None:

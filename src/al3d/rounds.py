@@ -29,7 +29,7 @@ from al3d.progress import console, stage
 from al3d.report.html import write_report
 from al3d.report.loggers import LoggerChoice
 from al3d.report.rounds import find_full_supervision, read_rounds
-from al3d.report.table import round_table
+from al3d.report.table import counted, round_table
 from al3d.rng import seed_of
 from al3d.run import RunFolder, first_process, wait_for
 from al3d.types import Oracle
@@ -214,7 +214,8 @@ def select(study: Study, method: Acquirer, index: int) -> None:
     bought = study.labels.purchase(index + 1)
     name = f"{bought['name']} ({bought['unit']})"
     step = "seed" if index < 0 else f"round {index}"
-    console.print(f"{step}: {name} bought {bought['units']:,} units, {bought['points']:,} points in {bought['scenes']} scenes", markup=False)
+    amounts = f"{counted(bought['units'], 'unit')}, {counted(bought['points'], 'point')} in {counted(bought['scenes'], 'scene')}"
+    console.print(f"{step}: {name} bought {amounts}", markup=False)
 
 
 def report(study: Study) -> Path:

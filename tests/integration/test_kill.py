@@ -59,7 +59,11 @@ def test_ten_kills_change_nothing(command, outcome, tmp_path):
 
 @pytest.mark.parametrize(
     "moment",
-    ["round-00/resume.ckpt", "round-00/units/00001.npz", "round-01/selection.parquet"],
+    [
+        "round-00/resume.ckpt",
+        pytest.param("round-00/units/00001.npz", marks=pytest.mark.slow),
+        pytest.param("round-01/selection.parquet", marks=pytest.mark.slow),
+    ],
     ids=["training", "predicting", "selecting"],
 )
 def test_a_kill_in_each_stage_changes_nothing(command, outcome, tmp_path, moment):
