@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from plyfile import PlyData, PlyElement
 
 from al3d.data.extras import ColourDiscontinuity, SurfaceVariation
@@ -22,6 +23,9 @@ splits:
   val: [v_1, v_2]
 scale: {voxel: 0.05, supervoxel_voxel: 0.05, supervoxel_seed: 0.4, neighbours: 20}
 """
+# Several test processes share the cores: with one thread each they take a tenth of the time.
+torch.set_num_threads(1)
+
 _COLOURS = np.array([[140, 110, 80], [210, 60, 50], [60, 80, 200]])
 
 

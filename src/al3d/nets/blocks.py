@@ -68,7 +68,7 @@ class Residual(nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Maps features [V,I] to [V,O]."""
         y: SparseTensor = self.second(self.first(x))
-        return y.with_feat(torch.relu_(self.norm(y.feat) + self._short(x)))
+        return y.with_feat(torch.relu_(self.norm(y.feat).add_(self._short(x))))
 
     def _short(self, x: SparseTensor) -> Tensor:
         if self.shortcut is None or self.shortcut_norm is None:
