@@ -216,6 +216,8 @@ def select(study: Study, method: Acquirer, index: int) -> None:
     step = "seed" if index < 0 else f"round {index}"
     amounts = f"{counted(bought['units'], 'unit')}, {counted(bought['points'], 'point')} in {counted(bought['scenes'], 'scene')}"
     console.print(f"{step}: {name} bought {amounts}", markup=False)
+    if not bought["units"]:
+        console.print(f"{step}: earlier rounds spent the budget up to here; the next round trains on the same labels", markup=False)
 
 
 def report(study: Study) -> Path:

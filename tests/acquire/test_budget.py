@@ -195,10 +195,13 @@ def test_a_round_that_buys_nothing_says_what_did_not_fit(make_units):
     assert "raise the budget" in str(caught.value)
 
 
-def test_a_round_whose_budget_was_overspent_says_so(make_units):
+def test_a_round_whose_budget_was_overspent_buys_nothing_and_later_ones_go_on(make_units):
     method = Acquirer("entropy", PointUnit(), Top(), Budget(10, "points"))
-    with pytest.raises(ValueError, match=r"round 2 of entropy may buy nothing.*earlier rounds spent 25 points more"):
-        method.select(make_units([5, 5, 5, 5, 5, 5, 5, 5]), 2, [Spent(10, 1), Spent(45, 1)], 10_000, ())
+    units = make_units([5, 5, 5, 5, 5, 5, 5, 5])
+    rows, ledger = method.select(units, 2, [Spent(10, 1), Spent(25, 1)], 10_000, ())
+    assert len(rows) == 0 and ledger.limit == -5
+    rows, _ = method.select(units, 3, [Spent(10, 1), Spent(25, 1), Spent(0, 0)], 10_000, ())
+    assert len(rows) == 1  # 10 + 3 * 10 planned, 35 spent
 
 
 def test_an_empty_pool_says_so(make_units):

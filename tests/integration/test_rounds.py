@@ -107,6 +107,15 @@ def test_a_budget_beyond_the_pool_is_refused_before_training(composed):
         study_of(composed("rounds.step=60"))
 
 
+def test_a_round_that_earlier_ones_overspent_trains_on_the_same_labels(composed):
+    """Scenes of 16 % against steps of 5 %: the crossing scene is included, so two rounds in three have nothing left to spend."""
+    study = study_of(composed("acquire=random_scene", "rounds.n=4", "rounds.step=5"))
+    run(study)
+    bought = [study.labels.purchase(index)["units"] for index in range(4)]
+    assert bought[1] == 1 and bought[2] == 0 and study.folder.metrics(3).is_file()
+    assert sum(int(study.labels.asked(name).sum()) for name in study.store.splits["train"]) == study.labels.purchase(3)["spent_points"]
+
+
 def test_two_runs_that_differ_only_in_where_they_run_share_a_folder(composed, tmp_path):
     folders = {study_of(composed(*words)).folder.path.name for words in ([], ["trainer.workers=2"], ["trainer.threads=2"], ["rounds.n=2"])}
     assert len(folders) == 1

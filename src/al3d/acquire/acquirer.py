@@ -58,7 +58,10 @@ class Acquirer:
     def select(self, units: Units, round_index: int, history: Sequence[Spent], base: int, key: Key) -> tuple[I64, Ledger]:
         """The bought rows, in order, and the ledger; runs once.
 
-        Raises: ValueError when nothing was bought from a pool that is not empty: names the first unit, its size, what is left.
+        No rows when earlier rounds overspent the whole budget up to this round (a crossing unit larger than a round's step): the
+        round then trains on the labels it has, and the curve stays at the planned percentages.
+        Raises: ValueError when something is left to spend but nothing was bought (names the first unit, its size, what is left), or
+        when the pool is empty.
         """
         overshoot = "include" if self.unit.name == "scene" else "skip_to_fit"
         ledger = self.budget.open(units, round_index, history, base, overshoot)
@@ -72,12 +75,6 @@ class Acquirer:
                 f"{int(units.size[first]):,} points and {ledger.limit:,} {ledger.measure} are left to spend: "
                 "raise the budget, take smaller units, or set budget.overshoot=include"
             )
-        if len(rows) == 0 and len(pool):
-            raise ValueError(
-                f"round {round_index} of {self.name} may buy nothing: "
-                f"earlier rounds spent {-ledger.limit:,} {ledger.measure} more than the budget up to this round: "
-                "raise the budget's amount, take smaller units, or set budget.overshoot=skip_to_fit"
-            )
-        if len(rows) == 0:
+        if len(pool) == 0:
             raise ValueError(f"round {round_index} of {self.name} has nothing to buy: everything that can be asked for is labelled; run fewer rounds")
         return rows, ledger

@@ -83,7 +83,7 @@ def _answers(pool: Pool, bought: Mapping[str, list[int]], oracle: Oracle) -> dic
     """The answers about what was bought, and the hidden class counts of what is left (simulated oracles only, for the report)."""
     classes = len(pool.store.classes)
     answers = [_scene_answers(pool, name, ids, oracle, classes) for name, ids in bought.items()]
-    counts = np.sum([answer.class_points for answer in answers], axis=0).astype(int)
+    counts = np.array([answer.class_points for answer in answers], dtype=int).reshape(-1, classes).sum(axis=0)
     left = None
     if oracle.simulated:
         earlier = [np.array(pool.labels.purchase(r)["class_points"]) for r in range(pool.labels.rounds)]
