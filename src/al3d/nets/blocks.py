@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from al3d.sparse import BatchNorm, Conv3d, SparseTensor, TransposedConv3d
+from al3d.sparse import BatchNorm, Conv3d, SparseTensor, TransposedConv3d, normed_relu
 
 #: Channels of the stem, four encoder stages and four decoder stages at width 1.
 WIDTHS = (32, 32, 64, 128, 256, 256, 128, 96, 96)
@@ -50,7 +50,22 @@ class Unit(nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Maps features [V,I] to [W,O] at the convolution's stride."""
         y: SparseTensor = self.conv(x)
-        return y.with_feat(torch.relu_(self.norm(y.feat)))
+        return y.with_feat(normed_relu(self.norm, y.feat))
+
+
+class Stem(nn.Sequential):
+    """Two units at full resolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(Unit(in_channels, out_channels), Unit(out_channels, out_channels))
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Maps features [V,I] to [V,O]."""
+        first: Any
+        second: Any
+        first, second = self
+        y: SparseTensor = second.conv.after(first.norm, first.conv(x))
+        return y.with_feat(normed_relu(second.norm, y.feat))
 
 
 class Residual(nn.Module):
@@ -67,7 +82,7 @@ class Residual(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Maps features [V,I] to [V,O]."""
-        y: SparseTensor = self.second(self.first(x))
+        y = self.second.after(self.first.norm, self.first.conv(x))
         return y.with_feat(torch.relu_(self.norm(y.feat).add_(self._short(x))))
 
     def _short(self, x: SparseTensor) -> Tensor:
@@ -97,11 +112,6 @@ class Up(nn.Module):
         y: SparseTensor = self.up(x)
         result: SparseTensor = self.blocks(y.with_feat(torch.cat([y.feat, skip.feat], dim=1)))
         return result
-
-
-def stem(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two convolutions at full resolution."""
-    return nn.Sequential(Unit(in_channels, out_channels), Unit(out_channels, out_channels))
 
 
 def encoder(cs: tuple[int, ...]) -> nn.ModuleList:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from al3d.nets.blocks import Output, check_input, decoder, encoder, stem, widths
+from al3d.nets.blocks import Output, Stem, check_input, decoder, encoder, widths
 from al3d.sparse import BatchNorm, Linear, SparseTensor
 
 
@@ -21,7 +21,7 @@ class SPVCNN(nn.Module):
         cs = widths(width)
         self.in_channels = in_channels
         self.feature_width = cs[8]
-        self.stem = stem(in_channels, cs[0])
+        self.stem = Stem(in_channels, cs[0])
         self.down = encoder(cs)
         self.up = decoder(cs)
         self.point = nn.ModuleList(_point_layer(cs[i], cs[o]) for i, o in ((0, 4), (4, 6), (6, 8)))

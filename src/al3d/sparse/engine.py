@@ -28,18 +28,26 @@ def convolve(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
     Under autocast the products run in the autocast type and the sums in float32.
     Raises: ValueError if features, kernel and map do not belong together.
     """
+    check(feat, kernel, pairs)
+    half = autocast_type(feat)
+    with torch.autocast(feat.device.type, enabled=False):
+        result: Tensor = _Convolution.apply(feat.to(half or feat.dtype).contiguous(), kernel.to(half or kernel.dtype), pairs)  # type: ignore[no-untyped-call]
+    return result
+
+
+def check(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> None:
+    """Raises: ValueError if features, kernel and map do not belong together."""
     expected = (len(pairs.source), feat.shape[1])
     if kernel.ndim != 3 or tuple(kernel.shape[:2]) != expected:
         raise ValueError(f"a kernel for {expected[1]} channels over {expected[0]} offsets is [{expected[0]},{expected[1]},O], got {list(kernel.shape)}")
     if len(feat) != pairs.rows_in:
         raise ValueError(f"the map takes {pairs.rows_in} rows, got features {list(feat.shape)}")
+
+
+def autocast_type(feat: Tensor) -> torch.dtype | None:
+    """The type of products under autocast on the device of `feat`, None without autocast."""
     device = feat.device.type
-    if torch.is_autocast_enabled(device):
-        half = torch.get_autocast_dtype(device)
-        feat, kernel = feat.to(half), kernel.to(half)
-    with torch.autocast(device, enabled=False):
-        result: Tensor = _Convolution.apply(feat.contiguous(), kernel, pairs)  # type: ignore[no-untyped-call]
-    return result
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
 def linear(feat: Tensor, matrix: Tensor) -> Tensor:
@@ -48,19 +56,29 @@ def linear(feat: Tensor, matrix: Tensor) -> Tensor:
     return convolve(feat, matrix.unsqueeze(0), KernelMap(none, none, len(feat), len(feat), center=0))
 
 
+def products(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
+    """The convolution without its derivative: [rows_out,O]."""
+    return narrow.convolve(feat, kernel, pairs) if narrow.is_narrow(feat, kernel, pairs) else _gather_multiply_add(feat, kernel, pairs)
+
+
+def gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of features and kernel from `grad` [rows_out,O] of the result, each None unless `needed`."""
+    engine = narrow.gradients if narrow.is_narrow(feat, kernel, pairs) else _gradients
+    return engine(feat, kernel, pairs, grad.to(feat.dtype).contiguous(), needed)
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
         ctx.save_for_backward(feat, kernel)
         ctx.pairs = pairs
-        return narrow.convolve(feat, kernel, pairs) if narrow.is_narrow(feat, kernel, pairs) else _gather_multiply_add(feat, kernel, pairs)
+        return products(feat, kernel, pairs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         feat, kernel = ctx.saved_tensors
-        backward = narrow.gradients if narrow.is_narrow(feat, kernel, ctx.pairs) else _gradients
-        return *backward(feat, kernel, ctx.pairs, grad.to(feat.dtype).contiguous(), ctx.needs_input_grad), None
+        return *gradients(feat, kernel, ctx.pairs, grad, ctx.needs_input_grad), None
 
 
 def _accumulator(feat: Tensor) -> torch.dtype:
@@ -119,7 +137,7 @@ def _own_rows(feat: Tensor, kernel: Tensor, pairs: KernelMap, rows: int) -> Tens
 
 
 def _gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of features and kernel, each None unless `needed`; both come from the same gathered chunk of `grad`."""
+    """`gradients` by the general engine: both come from the same gathered chunk of `grad`."""
     transposed = kernel.transpose(1, 2)
     feat_grad = _own_rows(grad, transposed, pairs, pairs.rows_in) if needed[0] else None
     kernel_grad = _own_kernel_gradient(feat, kernel, pairs, grad) if needed[1] else None
