@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -45,12 +46,13 @@ def grouped(folders: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
     return groups
 
 
-def method_name(identity: Mapping[str, object]) -> str:
+def method_name(identity: Mapping[str, Any]) -> str:
     """How a run stands in a table: "fully supervised", or acquisition and unit, with the seed where it is not random."""
     seed = part_name(identity, "seed")
     if seed == ALL_SEED:
         return "fully supervised"
-    name = f"{part_name(identity, 'acquire')} ({part_name(identity, 'unit')})"
+    unit = str(identity["acquire"]["unit"]["_target_"]).rsplit(".", 2)[-2]  # al3d.units.<unit>.<Class>
+    name = f"{part_name(identity, 'acquire')} ({unit})"
     return name if seed == "random" else f"{name} after {seed}"
 
 
