@@ -113,7 +113,10 @@ def test_method_builds(group: str, choice: str) -> None:
 def test_unit_builds(group: str, choice: str) -> None:
     unit = instantiate(chosen(group, choice).acquire.unit)
     assert isinstance(unit.name, str) and isinstance(unit.stored, bool)
-    ids = unit(WORLD[0])
+    assert unit.kinds and (unit.stored or len(unit.kinds) == 1), "the kinds of units are kept beside their ids"
+    partition = unit(WORLD[0])
+    ids, kinds = partition.unit, partition.kinds()
+    assert kinds.shape == (int(ids.max()) + 1,) and kinds.dtype == np.uint8 and kinds.max(initial=0) < len(unit.kinds)
     assert ids.shape == (len(WORLD[0]),) and ids.dtype == np.int32
     found = np.unique(ids)
     assert found[0] >= -1 and np.array_equal(found[found >= 0], np.arange((found >= 0).sum()))
@@ -185,7 +188,7 @@ def method_of(group: str, choice: str) -> Acquirer:
 
 @cache
 def unit_ids(method: Acquirer, index: int) -> Any:
-    return method.unit(WORLD[index])
+    return method.unit(WORLD[index]).unit
 
 
 @cache
@@ -210,6 +213,7 @@ def view_of(method: Acquirer, index: int, first: bool) -> View:
         scene=scene,
         index=index,
         unit=unit_ids(method, index),
+        kind=method.unit(WORLD[index]).kinds(),
         asked=asked_of(method, index, first),
         key=(1, "acquire", 0, scene.id),
         prob=random.dirichlet(np.full(CLASSES, 0.5), count).astype(np.float32) if method.predicts else None,
@@ -272,6 +276,7 @@ def test_uncertain_points_come_first(group: str, choice: str) -> None:
         scene=scene,
         index=0,
         unit=np.zeros(len(scene), np.int32),
+        kind=np.zeros(1, np.uint8),
         asked=np.zeros(len(scene), dtype=bool),
         key=(1, "sign"),
         prob=np.array(rows, np.float32),

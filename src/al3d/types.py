@@ -5,7 +5,7 @@ N points, V voxels, U units, C classes, D features, F point attributes. NumPy ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,12 +56,20 @@ class Camera:
 
 
 @dataclass(frozen=True, eq=False)
+class Image:
+    """A picture of a scene: its file (None: not kept), and the camera that took it (None: unknown, nothing can be projected into it)."""
+
+    path: Path | None
+    camera: Camera | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """One room, table or LiDAR frame, without labels.
 
     Shapes: `xyz` f32[N,3] metres in the scene's own frame (the sensor's for LiDAR; elsewhere world minus `origin` f64[3]);
-    `feat` f32[N,F], the source's `features` (colours 0..1, or intensity); `pose` f64[4,4] to the world; `extra` name -> f32[N].
-    +z is up. Everything is finite and N >= 1.
+    `feat` f32[N,F], the source's `features` (colours 0..1, or intensity); `sequence` and `frame` place a LiDAR frame in its drive;
+    `pose` f64[4,4] to the drive's world; `images` with their cameras in the scene's frame; `extra` name -> f32[N]. +z is up. Everything is finite and N >= 1.
     Raises: ValueError naming the scene when a shape or a value breaks that.
     """
 
@@ -72,8 +80,7 @@ class Scene:
     sequence: str | None = None
     frame: int | None = None
     pose: F64 = field(default_factory=lambda: np.eye(4))
-    images: tuple[Path, ...] = ()
-    camera: Camera | None = None
+    images: tuple[Image, ...] = ()
     extra: Mapping[str, F32] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,7 +103,9 @@ class Source(Protocol):
     """Raw files of one data set: which scenes there are, and how to read one.
 
     `features` names the columns of `Scene.feat`; `scale` holds lengths in metres that the data set itself brings (empty if
-    none); `fingerprint` hashes the raw files' names, sizes and times and the source's own options, without reading them.
+    none); `splits` names what `scenes` accepts; `published` says how many scenes the complete official data have per split (empty
+    when nobody published that); `fingerprint` hashes the raw files' names, sizes and times and the source's own options, without
+    reading them.
     """
 
     @property
@@ -107,8 +116,12 @@ class Source(Protocol):
     def features(self) -> tuple[str, ...]: ...
     @property
     def scale(self) -> Mapping[str, float]: ...
+    @property
+    def splits(self) -> Collection[str]: ...
+    @property
+    def published(self) -> Mapping[str, int]: ...
     def scenes(self, split: str) -> tuple[str, ...]:
-        """The scene ids of `split` ("train", "val"), sorted. Raises: ValueError for an unknown split."""
+        """The scene ids of `split`, sorted. Raises: ValueError for an unknown split."""
         ...
 
     def read(self, scene_id: str) -> tuple[Scene, U8]:
@@ -118,17 +131,34 @@ class Source(Protocol):
     def fingerprint(self) -> str: ...
 
 
-class Partitioner(Protocol):
-    """Cuts a scene into query units: i32[N], dense ids from 0, -1 for points that can never be asked for.
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """A scene cut into query units: `unit` i32[N], dense ids from 0, -1 for points that can never be asked for.
 
-    A pure function of the scene and its own fields. `stored` says whether the ids are worth a file.
+    `kind` u8[U] sorts the units (BaSAL's objects and ground cells), an index into the partitioner's `kinds`; None: all are of the first.
+    """
+
+    unit: I32
+    kind: U8 | None = None
+
+    def kinds(self) -> U8:
+        """The kind of every unit, u8[U]."""
+        return np.zeros(int(self.unit.max(initial=-1)) + 1, np.uint8) if self.kind is None else self.kind
+
+
+class Partitioner(Protocol):
+    """Cuts a scene into query units; a pure function of the scene and its own fields.
+
+    `stored` says whether the ids are worth a file; `kinds` names what sorts of unit there are.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def stored(self) -> bool: ...
-    def __call__(self, scene: Scene) -> I32: ...
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+    def __call__(self, scene: Scene) -> Partition: ...
 
 
 class Oracle(Protocol):
@@ -149,7 +179,7 @@ class Oracle(Protocol):
 class View:
     """What a scorer sees of one scene: the scene, its units, what is asked already, and what the network predicted.
 
-    Shapes: `unit` i32[N] (-1: never queryable); `asked` bool[N]; per voxel `prob` f32[V,C] (rows sum to 1) and `feature`
+    Shapes: `unit` i32[N] (-1: never queryable); `kind` u8[units of the scene]; `asked` bool[N]; per voxel `prob` f32[V,C] (rows sum to 1) and `feature`
     f32[V,D] (penultimate), both None when nothing was predicted; `inverse` i64[N] point -> voxel. `key` starts every random draw
     about this scene.
     """
@@ -157,6 +187,7 @@ class View:
     scene: Scene
     index: int
     unit: I32
+    kind: U8
     asked: Bool
     key: tuple[int | str, ...] = ()
     prob: F32 | None = None

@@ -37,6 +37,7 @@ def _view(unit: object, asked: object = None, prob: object = None, inverse: obje
         scene=scene,
         index=int(more.pop("index", 0)),
         unit=ids,
+        kind=np.zeros(int(ids.max(initial=-1)) + 1, np.uint8),
         asked=np.zeros(len(ids), bool) if asked is None else np.asarray(asked, bool),
         prob=None if prob is None else np.asarray(prob, np.float32),
         inverse=np.arange(len(ids)) if inverse is None else np.asarray(inverse, np.int64),

@@ -42,7 +42,7 @@ class FakeStore:
     def unit(self, partitioner, name, scene=None):
         if partitioner.stored:
             return np.load(self.file(partitioner, name), mmap_mode="r")
-        return partitioner(Scene(name, np.zeros((self.sizes[name], 3), np.float32), np.zeros((self.sizes[name], 1), np.float32)))
+        return partitioner(Scene(name, np.zeros((self.sizes[name], 3), np.float32), np.zeros((self.sizes[name], 1), np.float32))).unit
 
     def check(self, name):
         if name not in self.sizes:

@@ -18,7 +18,7 @@ from al3d.data.sources.folder import Folder
 from al3d.data.store import Store
 from al3d.files import read_json
 from al3d.progress import console
-from al3d.types import IGNORE, ClassTable, Scene
+from al3d.types import IGNORE, ClassTable, Scene, Partition
 
 OSD = Path(__file__).parents[3] / "shared" / "data" / "osd"
 
@@ -68,10 +68,11 @@ class Halves:
     broken: bool = False
     stored: bool = True
     name: str = "halves"
+    kinds: tuple[str, ...] = ("half",)
 
     def __call__(self, scene):
         unit = (np.arange(len(scene)) % 2).astype(np.int32)
-        return unit * 2 if self.broken and scene.id == "s3" else unit
+        return Partition(unit * 2 if self.broken and scene.id == "s3" else unit)
 
 
 PARTS = {"extras": (SurfaceVariation(8), ColourDiscontinuity(8)), "partitioners": (Halves(),)}
@@ -253,5 +254,5 @@ def test_real_scans(tmp_path):
     raw, _ = Folder(OSD).read("learn_00")
     assert np.abs(scene.xyz[store.inverse("learn_00")] - raw.xyz).max() <= 0.02
     assert len(np.unique(np.floor(scene.xyz / 0.02).astype(int), axis=0)) > 0.99 * len(scene)
-    assert scene.camera.width == 640
+    assert scene.images[0].camera.width == 640
     assert read_json(store.path / "manifest.json")["classes"] == ["table", "box", "cylinder"]

@@ -44,7 +44,6 @@ def test_reads_points_colours_and_labels(tmp_path):
     np.testing.assert_array_equal(scene.xyz, (given["xyz"] - scene.origin).astype(np.float32))
     np.testing.assert_allclose(scene.feat * 255, given["rgb"], atol=1e-4)
     np.testing.assert_array_equal(label, given["label"])
-    assert scene.camera is None
     assert scene.images == ()
     assert Folder(tmp_path / "d", name="other").name == "other"
     assert Folder(str(tmp_path / "d")).root == tmp_path / "d"
@@ -66,11 +65,11 @@ def test_units_up_and_camera(tmp_path):
     given = cloud(0)["xyz"] * 0.001
     world = np.stack([given[:, 0], given[:, 2], -given[:, 1]], 1)
     np.testing.assert_allclose(scene.xyz + scene.origin, world, atol=1e-6)
-    camera = scene.camera
+    camera = scene.images[0].camera
     assert (camera.fx, camera.fy, camera.width, camera.height) == (500, 510, 640, 480)
     np.testing.assert_allclose(given @ camera.pose[:3, :3].T + camera.pose[:3, 3], scene.xyz, atol=1e-6)
-    assert scene.images == ((root / "images" / "a.PNG").absolute(),)
-    assert Folder(root).read("b")[0].images == ()
+    assert [image.path for image in scene.images] == [(root / "images" / "a.PNG").absolute()]
+    assert [image.path for image in Folder(root).read("b")[0].images] == [None]
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -271,11 +270,11 @@ def test_real_scans_project_onto_their_images():
     from PIL import Image
 
     scene, _ = Folder(OSD).read("test_00")
-    camera = scene.camera
+    camera = scene.images[0].camera
     seen = (scene.xyz - camera.pose[:3, 3]) @ camera.pose[:3, :3]
     column = np.rint(seen[:, 0] / seen[:, 2] * camera.fx + camera.cx).astype(int)
     row = np.rint(seen[:, 1] / seen[:, 2] * camera.fy + camera.cy).astype(int)
-    picture = np.asarray(Image.open(scene.images[0])) / 255
+    picture = np.asarray(Image.open(scene.images[0].path)) / 255
     assert picture.shape == (camera.height, camera.width, 3)
     assert np.abs(picture[row, column] - scene.feat).mean() < 0.02
     spacing = np.median(cKDTree(scene.xyz).query(scene.xyz[::50], k=2)[0][:, 1])

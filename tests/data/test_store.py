@@ -15,7 +15,7 @@ from al3d.data.hashing import array_hash, described, hash_of
 from al3d.data.prepare import prepare
 from al3d.data.store import Store, extra_hash, partition_hash
 from al3d.files import read_json, write_json
-from al3d.types import IGNORE, Camera, ClassTable, Scene
+from al3d.types import IGNORE, Camera, ClassTable, Scene, Partition, Image
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Rooms:
         label = random.choice(np.array([0, 1, IGNORE], np.uint8), 300)
         pose = np.eye(4)
         pose[0, 3] = 0.1
-        scene = Scene(scene_id, xyz, random.random((300, 3), np.float32), random.normal(size=3), "08", 7, pose, (Path("/pictures/a b.jpg"),), camera)
+        scene = Scene(scene_id, xyz, random.random((300, 3), np.float32), random.normal(size=3), "08", 7, pose, (Image(Path("/pictures/a b.jpg"), camera), Image(None)))
         return scene, label
 
     def fingerprint(self):
@@ -62,8 +62,12 @@ class Slabs:
     def name(self):
         return "slabs"
 
+    @property
+    def kinds(self):
+        return ("slab",)
+
     def __call__(self, scene):
-        return np.unique((scene.xyz[:, 2] * self.count).astype(np.int32), return_inverse=True)[1].astype(np.int32)
+        return Partition(np.unique((scene.xyz[:, 2] * self.count).astype(np.int32), return_inverse=True)[1].astype(np.int32))
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +86,14 @@ def test_scenes_come_back_as_they_were(store):
         for name in ("xyz", "feat", "origin", "pose"):
             np.testing.assert_array_equal(getattr(scene, name), getattr(wanted, name))
             assert getattr(scene, name).dtype == getattr(wanted, name).dtype
-        assert (scene.id, scene.sequence, scene.frame, scene.images) == (scene_id, "08", 7, wanted.images)
+        assert (scene.id, scene.sequence, scene.frame) == (scene_id, "08", 7)
+        assert [image.path for image in scene.images] == [Path("/pictures/a b.jpg"), None]
         assert not scene.xyz.flags.writeable
         assert type(scene.xyz) is np.ndarray
-    camera, wanted = store.scene("r_1").camera, Rooms().read("r_1")[0].camera
+    camera, wanted = store.scene("r_1").images[0].camera, Rooms().read("r_1")[0].images[0].camera
     np.testing.assert_array_equal(camera.pose, wanted.pose)
     assert (camera.fx, camera.fy, camera.cx, camera.width) == (500, 501, 320.5, 640)
-    assert store.scene("r_2").camera is None
+    assert store.scene("r_2").images[0].camera is None
     np.testing.assert_array_equal(store.inverse("r_1"), np.arange(300))
 
 
@@ -97,9 +102,9 @@ def test_extras_and_units(store):
     assert set(scene.extra) == {"surface_variation", "colour_discontinuity"}
     np.testing.assert_array_equal(scene.extra["surface_variation"], SurfaceVariation(10)(scene))
     assert scene.extra["colour_discontinuity"].max() <= np.float32(0.1)
-    np.testing.assert_array_equal(store.unit(Slabs(), "r_1"), Slabs()(scene))
-    np.testing.assert_array_equal(store.unit(Slabs(3, False), "r_1"), Slabs(3)(scene))
-    np.testing.assert_array_equal(store.unit(Slabs(3, False), "r_1", scene), Slabs(3)(scene))
+    np.testing.assert_array_equal(store.unit(Slabs(), "r_1"), Slabs()(scene).unit)
+    np.testing.assert_array_equal(store.unit(Slabs(3, False), "r_1"), Slabs(3)(scene).unit)
+    np.testing.assert_array_equal(store.unit(Slabs(3, False), "r_1", scene), Slabs(3)(scene).unit)
     assert read_json(store.path / "unit" / partition_hash(Slabs()) / "made_by.json")["fields"] == {"count": 4, "stored": True}
     assert read_json(store.path / "extra" / extra_hash(SurfaceVariation(10)) / "made_by.json")["class"] == "SurfaceVariation"
     assert sorted(path.name for path in (store.path / "unit").iterdir()) == [partition_hash(Slabs())]
@@ -116,7 +121,7 @@ def test_what_is_missing_is_named(store, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no manifest\.json\): run prepare\.py"):
         Store(tmp_path)
     write_json(tmp_path / "manifest.json", {"format": 0})
-    with pytest.raises(ValueError, match=r"format 0, but this version reads 1"):
+    with pytest.raises(ValueError, match=r"format 0, but this version reads 2"):
         Store(tmp_path)
 
 

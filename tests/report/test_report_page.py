@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Picture
 
 from al3d.report.drawing import UNKNOWN_COLOR, class_colors, draw, has_ceiling
 from al3d.report.html import part_name, write_report
 from al3d.report.page import Safe, element, picture, table
 from al3d.report.pictures import bought_pictures, saved_pictures
 from al3d.report.rounds import read_rounds
-from al3d.types import IGNORE, U8, Bool, Camera
+from al3d.types import IGNORE, U8, Bool, Camera, Image
 
 from .fake_run import ROOM_CLASSES, THREE_CLASSES, Fake, FakeLabels, make_fake, write
 
@@ -127,7 +127,7 @@ def test_the_scenes_with_most_bought_points_are_drawn_and_only_those_points_aske
     sizes = {name: int(made.labels.bought(name, 1).sum()) for name in made.labels.names}
     assert [picture.points for picture in pictures] == sorted(sizes.values(), reverse=True)[:2]
     assert asked == {picture.scene: sizes[picture.scene] for picture in pictures}
-    assert Image.open(io.BytesIO(pictures[0].png)).size == (160, 120)
+    assert Picture.open(io.BytesIO(pictures[0].png)).size == (160, 120)
 
 
 @pytest.mark.parametrize("points", [False, True])
@@ -166,7 +166,7 @@ def test_a_scene_with_a_camera_is_seen_from_its_side(made: Fake) -> None:
     for x in (-5.0, 11.0):
         pose = np.eye(4)
         pose[:3, 3] = (x, 2.0, 2.0)
-        seen = replace(scene, camera=Camera(500, 500, 319.5, 239.5, 640, 480, pose))
+        seen = replace(scene, images=(Image(None, Camera(500, 500, 319.5, 239.5, 640, 480, pose)),))
         images.append(draw(seen, bought, made.answer("hall", bought), THREE_CLASSES, 160, 120))
     assert (images[0] != images[1]).any()
 

@@ -36,7 +36,8 @@ def shuffled(scene):
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 @pytest.mark.parametrize("cloud", sorted(CLOUDS))
 def test_ids_are_dense(unit, cloud):
-    ids = unit(scene_of(CLOUDS[cloud]))
+    partition = unit(scene_of(CLOUDS[cloud]))
+    ids = partition.unit
     assert ids.dtype == np.int32
     assert ids.shape == (len(CLOUDS[cloud]),)
     asked = np.unique(ids[ids >= 0])
@@ -52,14 +53,14 @@ def test_ids_do_not_depend_on_the_order_of_points_or_the_threads(unit, cloud):
     threads = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        alone = unit(other)
+        alone = unit(other).unit
     finally:
         numba.set_num_threads(threads)
-    assert np.array_equal(alone, unit(scene)[order])
+    assert np.array_equal(alone, unit(scene).unit[order])
 
 
 def test_points_are_numbered_by_place():
-    assert PointUnit()(scene_of(CLOUDS["line"])).tolist() == list(range(300))
+    assert PointUnit()(scene_of(CLOUDS["line"])).unit.tolist() == list(range(300))
 
 
 def test_what_is_stored():
@@ -73,7 +74,7 @@ def test_voxels_equal_a_sorted_list_of_cells(points, size):
     xyz = np.array(points, np.float32)
     cells = [tuple(cell) for cell in np.floor(xyz.astype(np.float64) / size).astype(int)]
     number = {cell: i for i, cell in enumerate(sorted(set(cells)))}
-    assert VoxelUnit(size)(scene_of(xyz)).tolist() == [number[cell] for cell in cells]
+    assert VoxelUnit(size)(scene_of(xyz)).unit.tolist() == [number[cell] for cell in cells]
 
 
 def test_small_regions_are_pruned_and_the_rest_renumbered():
@@ -83,7 +84,7 @@ def test_small_regions_are_pruned_and_the_rest_renumbered():
 
 
 def test_every_supervoxel_has_enough_points():
-    ids = Supervoxel(0.2, 1.0, minimum_points=150)(scene_of(CLOUDS["volume"]))
+    ids = Supervoxel(0.2, 1.0, minimum_points=150)(scene_of(CLOUDS["volume"])).unit
     assert np.bincount(ids[ids >= 0]).min() >= 150
     assert ids.max() > 5
 
@@ -93,9 +94,9 @@ def test_supervoxels_use_colour_only_when_there_are_three_attributes():
     red = np.zeros((len(xyz), 3), np.float32)
     red[xyz[:, 0] > 1.37] = [1, 0, 0]
     unit = Supervoxel(0.2, 1.0, colour=5.0)
-    plain = unit(Scene("plain", xyz, np.zeros((len(xyz), 1), np.float32)))
-    assert np.array_equal(plain, unit(Scene("black", xyz, np.zeros((len(xyz), 3), np.float32))))
-    assert not np.array_equal(plain, unit(Scene("red", xyz, red)))
+    plain = unit(Scene("plain", xyz, np.zeros((len(xyz), 1), np.float32))).unit
+    assert np.array_equal(plain, unit(Scene("black", xyz, np.zeros((len(xyz), 3), np.float32))).unit)
+    assert not np.array_equal(plain, unit(Scene("red", xyz, red)).unit)
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,12 @@ class Pool:
         """One scene with its units, its asked points and, where given, what the network predicted per voxel."""
         name = self.scenes[index]
         scene = self.store.scene(name, self.method.extras)
+        unit = self.store.unit(self.method.unit, name, scene)
         return View(
             scene=scene,
             index=index,
-            unit=self.store.unit(self.method.unit, name, scene),
+            unit=unit,
+            kind=self.store.kind(self.method.unit, name, unit),
             asked=self.labels.asked(name, self.round_index),
             key=(*self.key, name),
             prob=prob,

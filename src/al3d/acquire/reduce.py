@@ -40,7 +40,7 @@ def describe(view: View, score: F32 | None, with_feature: bool = False, with_lab
         extent=extent[rows],
         score=scores[rows, None],
         feature=feature,
-        kind=np.zeros(len(rows), np.uint8),
+        kind=view.kind[rows],
         labelled=labelled[rows],
     )
 

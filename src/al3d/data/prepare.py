@@ -13,7 +13,7 @@ from al3d.data.extras import Extra
 from al3d.data.grid import subsample
 from al3d.data.hashing import array_hash, described, hash_of
 from al3d.data.sources.names import checked_id
-from al3d.data.store import FORMAT, Store, camera_content
+from al3d.data.store import FORMAT, Store, image_content
 from al3d.files import read_json, whole_file, whole_folder, write_json
 from al3d.progress import console, track
 from al3d.types import F32, I32, IGNORE, U8, Array, Partitioner, Scene, Source
@@ -129,8 +129,7 @@ def _meta(scene: Scene, xyz: F32, feat: F32, label: U8) -> dict[str, object]:
         "pose": scene.pose.tolist(),
         "sequence": scene.sequence,
         "frame": scene.frame,
-        "images": [str(image) for image in scene.images],
-        "camera": camera_content(scene.camera),
+        "images": [image_content(image) for image in scene.images],
         "points": len(xyz),
         "raw_points": len(scene),
         "labelled": int((label != IGNORE).sum()),
@@ -200,12 +199,19 @@ def _write_extra(store: Store, extra: Extra, scene_id: str) -> None:
 
 def _write_unit(store: Store, partitioner: Partitioner, scene_id: str) -> None:
     scene = store.scene(scene_id)
-    unit: I32 = partitioner(scene)
+    partition = partitioner(scene)
+    unit: I32 = partition.unit
     if unit.dtype != np.int32 or unit.shape != (len(scene),):
         raise ValueError(f"{partitioner} gave {unit.dtype} {list(unit.shape)}, but must give int32 [{len(scene)}]")
     found = np.unique(unit)
     if found[0] < -1 or not np.array_equal(found[found >= 0], np.arange((found >= 0).sum())):
         raise ValueError(f"{partitioner} gave ids {found[:3].tolist()}..{found[-1]}, but must give every id from 0 on, and -1 for none")
+    if len(partitioner.kinds) > 1:
+        kind = partition.kinds()
+        if kind.dtype != np.uint8 or kind.shape != ((found >= 0).sum(),) or kind.max(initial=0) >= len(partitioner.kinds):
+            raise ValueError(f"{partitioner} gave kinds {kind.dtype} {list(kind.shape)} for {(found >= 0).sum()} units of the kinds {partitioner.kinds}")
+        with whole_file(store.kind_file(partitioner, scene_id)) as temporary:
+            save(temporary, kind)
     with whole_file(store.unit_file(partitioner, scene_id)) as temporary:
         save(temporary, unit)
 

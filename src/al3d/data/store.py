@@ -11,10 +11,10 @@ import numpy as np
 from al3d.data.extras import Extra
 from al3d.data.hashing import hash_of
 from al3d.files import read_json
-from al3d.types import F64, I32, Array, Camera, ClassTable, Partitioner, Scene
+from al3d.types import F64, I32, U8, Array, Camera, ClassTable, Image, Partition, Partitioner, Scene
 
 #: Raised when stores written before cannot be read any more; part of a store's folder name.
-FORMAT = 1
+FORMAT = 2
 
 
 def partition_hash(partitioner: Partitioner) -> str:
@@ -73,8 +73,7 @@ class Store:
             sequence=meta["sequence"],
             frame=meta["frame"],
             pose=np.array(meta["pose"], np.float64),
-            images=tuple(Path(image) for image in meta["images"]),
-            camera=_camera(meta["camera"]),
+            images=tuple(Image(Path(one["path"]) if one["path"] else None, _camera(one["camera"])) for one in meta["images"]),
             extra={one.name: self._prepared(self.extra_file(one, scene_id), scene_id, one) for one in extra},
         )
 
@@ -86,7 +85,16 @@ class Store:
         self.check(scene_id)
         if partitioner.stored:
             return self._prepared(self.unit_file(partitioner, scene_id), scene_id, partitioner)
-        return partitioner(scene or self.scene(scene_id))
+        return partitioner(scene or self.scene(scene_id)).unit
+
+    def kind(self, partitioner: Partitioner, scene_id: str, unit: I32) -> U8:
+        """The kind of every unit, u8[U], where `unit` i32[N] are the scene's unit ids; see `Partition`.
+
+        Raises: FileNotFoundError for a partition of several kinds that was not prepared.
+        """
+        if len(partitioner.kinds) > 1:
+            return self._prepared(self.kind_file(partitioner, scene_id), scene_id, partitioner)
+        return Partition(unit).kinds()
 
     def inverse(self, scene_id: str) -> I32:
         """The prepared point of every raw point, i32[raw N]: `prediction[inverse]` is a prediction for the raw points."""
@@ -96,6 +104,10 @@ class Store:
     def unit_file(self, partitioner: Partitioner, scene_id: str) -> Path:
         """Where a scene's stored unit ids are."""
         return self.path / "unit" / partition_hash(partitioner) / f"{scene_id}.npy"
+
+    def kind_file(self, partitioner: Partitioner, scene_id: str) -> Path:
+        """Where the kinds of a scene's stored units are."""
+        return self.path / "unit" / partition_hash(partitioner) / f"{scene_id}.kind.npy"
 
     def extra_file(self, extra: Extra, scene_id: str) -> Path:
         """Where a scene's prepared numbers are."""
@@ -123,9 +135,10 @@ def mapped(file: Path) -> Array:
         raise ValueError(f"{file}: not a whole array file ({error}): delete the data set's folder and run prepare.py") from error
 
 
-def camera_content(camera: Camera | None) -> dict[str, Any] | None:
-    """A camera as `meta.json` keeps it."""
-    return None if camera is None else {**vars(camera), "pose": camera.pose.tolist()}
+def image_content(image: Image) -> dict[str, Any]:
+    """A picture and its camera as `meta.json` keeps them."""
+    camera = image.camera
+    return {"path": str(image.path) if image.path else None, "camera": None if camera is None else {**vars(camera), "pose": camera.pose.tolist()}}
 
 
 def _camera(content: dict[str, Any] | None) -> Camera | None:

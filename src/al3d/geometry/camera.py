@@ -34,6 +34,26 @@ def pinhole(pose: F64, width: int, height: int, field_of_view: float = 45.0) -> 
     return Camera(fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2, width=width, height=height, pose=pose)
 
 
+def project(camera: Camera, xyz: F32) -> tuple[F64, F64]:
+    """Where points xyz f32[N,3] of the scene land: pixels f64[N,2] (column, row) and depths f64[N] in metres along the view.
+
+    Pixel centres are whole numbers. A depth of 0 or less is behind the camera; such pixels are not a number. Nothing is hidden here:
+    see `in_view`.
+    """
+    seen = (xyz.astype(np.float64) - camera.pose[:3, 3]) @ camera.pose[:3, :3]
+    depth = seen[:, 2]
+    ahead = np.where(depth > 0, depth, np.nan)
+    pixel = seen[:, :2] / ahead[:, None] * np.array([camera.fx, camera.fy]) + np.array([camera.cx, camera.cy])
+    return pixel, depth
+
+
+def in_view(camera: Camera, pixel: F64, depth: F64) -> Bool:
+    """Which projected points (see `project`) lie before the camera and inside its picture, bool[N]."""
+    with np.errstate(invalid="ignore"):
+        inside = ((pixel >= -0.5) & (pixel < np.array([camera.width, camera.height]) - 0.5)).all(axis=1)
+    return np.asarray(inside & (depth > 0))
+
+
 def overview(
     xyz: F32,
     width: int = 960,

@@ -84,10 +84,10 @@ def _thinned(count: int, bought: Bool, few: bool) -> Bool:
 
 
 def _viewed_from(scene: Scene, xyz: F32) -> float | None:
-    """The azimuth in degrees of the scene's own camera, from where its surfaces are complete; None without one."""
-    if scene.camera is None:
+    """The azimuth in degrees of the scene's only camera, from where its surfaces are complete; None without one, or with several."""
+    if len(scene.images) != 1 or scene.images[0].camera is None:
         return None
-    east, north = scene.camera.pose[:2, 3] - np.median(xyz[:, :2], axis=0)
+    east, north = scene.images[0].camera.pose[:2, 3] - np.median(xyz[:, :2], axis=0)
     return float(np.degrees(np.arctan2(north, east)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from al3d.types import I32, Scene
+from al3d.types import Partition, Scene
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,9 @@ class SceneUnit:
     def stored(self) -> bool:
         return False
 
-    def __call__(self, scene: Scene) -> I32:
-        return np.zeros(len(scene), np.int32)
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("scene",)
+
+    def __call__(self, scene: Scene) -> Partition:
+        return Partition(np.zeros(len(scene), np.int32))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from al3d.geometry.vccs import check_sizes, vccs
-from al3d.types import F32, I32, Scene
+from al3d.types import F32, I32, Partition, Scene
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,13 @@ class Supervoxel:
     def stored(self) -> bool:
         return True
 
-    def __call__(self, scene: Scene) -> I32:
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("supervoxel",)
+
+    def __call__(self, scene: Scene) -> Partition:
         label = vccs(scene.xyz, _colour(scene), self.voxel, self.seed, self.colour, self.spatial, self.normal)
-        return dense(label, self.minimum_points)
+        return Partition(dense(label, self.minimum_points))
 
 
 def _colour(scene: Scene) -> F32:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from al3d.types import F32, I32, Scene
+from al3d.types import F32, I32, Partition, Scene
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,12 @@ class VoxelUnit:
     def stored(self) -> bool:
         return True
 
-    def __call__(self, scene: Scene) -> I32:
-        return _cells(scene.xyz, self.size, scene.id)
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("voxel",)
+
+    def __call__(self, scene: Scene) -> Partition:
+        return Partition(_cells(scene.xyz, self.size, scene.id))
 
 
 def _cells(xyz: F32, size: float, scene_id: str) -> I32:

@@ -17,7 +17,7 @@ from al3d.data.sources.cloud import Cloud
 from al3d.data.sources.formats import READERS, read_cloud
 from al3d.progress import console
 from al3d.rng import generator
-from al3d.types import F32, F64, I64, IGNORE, U8, Camera, ClassTable, Scene
+from al3d.types import F32, F64, I64, IGNORE, U8, Camera, ClassTable, Image, Scene
 
 #: Raised when the same files give other points or labels.
 VERSION = 1
@@ -31,7 +31,7 @@ class Folder:
 
     Scenes are brought to metres, rotated by the smallest rotation that makes `up` +z, and moved by `origin`, the floor (whole
     metres) of the rotated minimum. With `camera` in the YAML, the camera sits at the origin of the file's frame (z forward,
-    y down) and `Scene.camera.pose` brings its frame to the scene's. `name` replaces the one in the YAML.
+    y down) and each camera's pose brings its frame to the scene's. `name` replaces the one in the YAML.
     Raises: FileNotFoundError, ValueError: see `read_card`; scenes without a file, or with two.
     """
 
@@ -47,6 +47,16 @@ class Folder:
     def classes(self) -> ClassTable:
         """The classes in label order."""
         return self._card.classes
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """train and val."""
+        return SPLITS
+
+    @property
+    def published(self) -> Mapping[str, int]:
+        """Nobody published how many scenes your own data have."""
+        return {}
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -95,8 +105,7 @@ class Folder:
             xyz=(xyz - origin).astype(np.float32),
             feat=self._feat(path, cloud),
             origin=origin,
-            images=self._images(scene_id),
-            camera=self._camera(rotation, origin),
+            images=self._images(scene_id, self._camera(rotation, origin)),
         )
         return scene, self._labels(path, scene_id, cloud)
 
@@ -106,7 +115,7 @@ class Folder:
         digest = hashlib.blake2b(json.dumps([VERSION, card], sort_keys=True).encode(), digest_size=16)
         for scene_id, path in sorted(self._files.items()):
             status = path.stat()
-            pictures = [str(picture) for picture in self._images(scene_id)]
+            pictures = [str(self._pictures.get(scene_id, ""))]
             digest.update(json.dumps([path.name, status.st_size, status.st_mtime_ns, pictures]).encode())
         return digest.hexdigest()
 
@@ -124,8 +133,9 @@ class Folder:
         folder = (self.root / "images").absolute()
         return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _PICTURES} if folder.is_dir() else {}
 
-    def _images(self, scene_id: str) -> tuple[Path, ...]:
-        return (self._pictures[scene_id],) if scene_id in self._pictures else ()
+    def _images(self, scene_id: str, camera: Camera | None) -> tuple[Image, ...]:
+        picture = self._pictures.get(scene_id)
+        return (Image(picture, camera),) if picture or camera else ()
 
     def _camera(self, rotation: F64, origin: F64) -> Camera | None:
         if self._card.camera is None:

@@ -48,6 +48,16 @@ class Rooms:
         return {}
 
     @property
+    def splits(self) -> tuple[str, ...]:
+        """train and val."""
+        return ("train", "val")
+
+    @property
+    def published(self) -> Mapping[str, int]:
+        """Nothing is published about generated rooms."""
+        return {}
+
+    @property
     def folder(self) -> Path:
         """Where these rooms lie, or will lie."""
         return Path(self.root).expanduser() / f"rooms{self.rooms}-rng{self.rng}-points{self.points}-v{VERSION}"

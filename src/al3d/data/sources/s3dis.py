@@ -35,6 +35,8 @@ CLASSES = ClassTable(
         (50, 50, 50),
     ),
 )
+#: Rooms per area of the complete aligned version 1.2 (docs/fidelity.md D-59).
+ROOMS = {1: 44, 2: 40, 3: 23, 4: 49, 5: 68, 6: 48}
 #: File-name prefixes that stand for another class.
 ALIASES = {"stairs": "clutter"}
 #: Raised when the same raw files give other points or labels.
@@ -88,6 +90,11 @@ class S3DIS:
     def scale(self) -> Mapping[str, float]:
         """No lengths: they belong to the experiment."""
         return {}
+
+    @property
+    def published(self) -> Mapping[str, int]:
+        """The rooms of each split in the aligned version 1.2, for splits by whole areas."""
+        return {split: sum(ROOMS[int(area)] for area in areas) for split, areas in self.splits.items() if set(map(int, areas)) <= set(ROOMS)}
 
     def scenes(self, split: str) -> tuple[str, ...]:
         """The rooms of `split`, sorted.
