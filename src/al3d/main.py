@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from omegaconf import DictConfig
 
+from al3d.command import plain_errors as plain_errors
 from al3d.compose import chosen_methods, data_source, limit_threads, prepared, quiet_libraries, say, study_of
 from al3d.rounds import run
 
@@ -30,14 +26,3 @@ def prepare_only(config: DictConfig) -> None:
         seed, method, _ = chosen_methods(config)
         store = prepared(config, source, (seed, method))
         say(f"store: {store.path} ({len(store.sizes)} scenes, {sum(store.sizes.values()):,} points)")
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """End the process with the message alone when the user's input is at fault; AL3D_TRACEBACK=1 shows where it came from."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        if os.environ.get("AL3D_TRACEBACK"):
-            raise
-        sys.exit(f"al3d: {error}")

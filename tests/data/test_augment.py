@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from al3d.data.augment import Colour, Elastic, Flip, Rotate, Scale
+from al3d.data.augment import Affine, Colour, Elastic, Flip, Rotate, Scale, Turn
 from al3d.rng import generator
 
-ALL = [Elastic(), Elastic(probability=1.0), Rotate(), Scale(), Scale(isotropic=True), Flip(), Colour(), Colour(1.0, probability=1.0)]
+ALL = [Elastic(), Elastic(probability=1.0), Rotate(), Scale(), Scale(isotropic=True), Flip(), Colour(), Colour(1.0, probability=1.0), Turn(), Affine()]
 
 
 def cloud(points=200, features=4):
@@ -112,3 +112,49 @@ def test_elastic_moves_neighbours_together():
     out = Elastic(probability=1.0)(both, np.zeros((600, 1), np.float32), generator(2))[0]
     moved = (out - both)[:300], (out - both)[300:]
     assert np.abs(moved[0] - moved[1]).max() < 0.02 < np.abs(moved[0]).max()
+
+
+def matrices(step, count):
+    """The linear maps of `count` draws: the rows are where the unit vectors go."""
+    return np.array([step(np.eye(3, dtype=np.float32), np.zeros((3, 1), np.float32), generator("map", seed))[0] for seed in range(count)])
+
+
+def test_turn_keeps_the_scanner_and_the_heights():
+    xyz, feat = arrays(30)
+    with_origin = np.concatenate([np.zeros((1, 3), np.float32), xyz])
+    for seed in range(5):
+        turned, same = Turn()(with_origin, np.zeros((31, 1), np.float32), generator(seed))
+        assert np.array_equal(turned[0], [0, 0, 0]) and np.array_equal(turned[:, 2], with_origin[:, 2])
+        np.testing.assert_allclose(distances(turned), distances(with_origin), atol=1e-5)
+        assert np.abs(turned - with_origin).max() > 0.01
+    ends = matrices(Turn(), 400)
+    assert np.allclose(np.linalg.det(ends), 1, atol=1e-5)
+    assert (np.histogram(np.arctan2(ends[:, 0, 1], ends[:, 0, 0]), 8, (-np.pi, np.pi))[0] > 20).all()
+    assert np.abs(np.arctan2(*matrices(Turn(0.2), 100)[:, 0, 1::-1].T)).max() <= 0.2 + 1e-6
+
+
+def test_affine_is_the_unit_matrix_with_noise_and_x_mirrored_half_of_the_time():
+    maps = matrices(Affine(), 2000)
+    mirrored = maps[:, 0, 0] < 0
+    assert 900 < mirrored.sum() < 1100
+    maps[mirrored, 0, 0] *= -1
+    noise = maps - np.eye(3)
+    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.012)
+    np.testing.assert_allclose(noise.std(axis=0), 0.1, atol=0.008)
+    correlation = np.corrcoef(noise.reshape(-1, 9).T) - np.eye(9)
+    assert np.abs(correlation).max() < 0.1, "the nine entries are drawn apart"
+    assert abs(np.corrcoef(mirrored, noise[:, 0, 1])[0, 1]) < 0.1, "the shear does not know of the mirror"
+
+
+def test_affine_without_noise_only_mirrors_x():
+    xyz, feat = arrays(20)
+    assert np.array_equal(Affine(0.0, 0.0)(xyz, feat, generator(1))[0], xyz)
+    mirrored, same = Affine(0.0, 1.0)(xyz, feat, generator(1))
+    assert np.array_equal(mirrored, xyz * [-1, 1, 1]) and same is feat
+
+
+def test_affine_maps_rows_of_one_scene_alike():
+    xyz, feat = arrays(50)
+    out = Affine()(xyz, feat, generator(4))[0]
+    matrix = np.linalg.lstsq(xyz.astype(np.float64), out.astype(np.float64), rcond=None)[0]
+    np.testing.assert_allclose(xyz @ matrix, out, atol=1e-4)

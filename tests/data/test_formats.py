@@ -288,3 +288,214 @@ def test_a_real_scan_as_plyfile_reads_it():
     np.testing.assert_array_equal(cloud.xyz, np.stack([data[axis] for axis in "xyz"], 1).astype(np.float64))
     np.testing.assert_array_equal(cloud.colour[:, 2], data["blue"])
     np.testing.assert_array_equal(cloud.label, data["label"])
+
+
+def kitti(file, points, labels=True):
+    scan = np.stack([points[name] for name in ("x", "y", "z", "intensity")], 1).astype("<f4")
+    file.write_bytes(scan.tobytes())
+    if labels:
+        file.with_suffix(".label").write_bytes((points["label"].astype("<u4") | (7 << 16)).tobytes())
+
+
+def test_kitti_bin(tmp_path, points):
+    file = tmp_path / "a.bin"
+    kitti(file, points)
+    cloud = read_cloud(file)
+    np.testing.assert_array_equal(cloud.xyz, np.stack([points[axis] for axis in "xyz"], 1).astype(np.float64))
+    np.testing.assert_array_equal(cloud.intensity, points["intensity"])
+    np.testing.assert_array_equal(cloud.label, points["label"])
+    assert cloud.colour is None and cloud.label.dtype == np.int64
+    beside = file.with_suffix(".label")
+    beside.write_bytes(beside.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"a\.label: has 49 labels for the 50 points of a\.bin"):
+        read_cloud(file)
+    beside.write_bytes(beside.read_bytes()[:-3])
+    with pytest.raises(ValueError, match=r"a\.label: has 193 bytes, which is no multiple of 4"):
+        read_cloud(file)
+    beside.unlink()
+    assert read_cloud(file).label is None
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(ValueError, match=r"a\.bin: has 797 bytes, which is no multiple of 16"):
+        read_cloud(file)
+
+
+#: Odd orders, padding of several bytes, counts above 1, every size: name, type, count.
+ODD_FIELDS = [
+    ("label", "u2", 1),
+    ("_", "u1", 3),
+    ("rgb", "f4", 1),
+    ("z", "f8", 1),
+    ("normal", "f4", 3),
+    ("_", "u1", 1),
+    ("x", "f8", 1),
+    ("ring", "i1", 1),
+    ("stamp", "u8", 1),
+    ("y", "f4", 1),
+    ("intensity", "u2", 1),
+]
+
+
+def odd_pcd(file, points, data, padded):
+    packed = (points["red"].astype("u4") << 16) | (points["green"].astype("u4") << 8) | points["blue"]
+    given = {name: points[name] for name in ("x", "y", "z", "label")} | {"rgb": packed.view("f4"), "intensity": np.arange(COUNT) * 1000}
+    fields = [field for field in ODD_FIELDS if padded or field[0] != "_"]
+    columns = [np.repeat(np.asarray(given.get(name, np.arange(COUNT) % 100)).astype(kind)[:, None], count, axis=1) for name, kind, count in fields]
+    header = "VERSION 0.7\n" + "".join(
+        f"{key} {' '.join(map(str, words))}\n"
+        for key, words in (
+            ("FIELDS", [name for name, _, _ in fields]),
+            ("SIZE", [kind[1] for _, kind, _ in fields]),
+            ("TYPE", [kind[0].upper() for _, kind, _ in fields]),
+            ("COUNT", [count for _, _, count in fields]),
+            ("WIDTH", [COUNT // 2]),
+            ("HEIGHT", [2]),
+            ("DATA", [data]),
+        )
+    )
+    if data == "ascii":
+        rows = [" ".join(repr(value.item()) for column in columns for value in column[row]) for row in range(COUNT)]
+        body = ("\n".join(rows) + "\n").encode()
+    elif data == "binary":
+        body = b"".join(column[row].tobytes() for row in range(COUNT) for column in columns)
+    else:
+        kept = [column for (name, _, _), column in zip(fields, columns, strict=True) if padded == "kept" or name != "_"]
+        plain = b"".join(column.tobytes() for column in kept)
+        body = struct.pack("<II", len(compress(plain)), len(plain)) + compress(plain)
+    file.write_bytes(header.encode() + body)
+
+
+@pytest.mark.parametrize(
+    ("data", "padded"),
+    [
+        ("ascii", "kept"),
+        ("ascii", ""),
+        ("binary", "kept"),
+        ("binary", ""),
+        ("binary_compressed", "kept"),
+        ("binary_compressed", "left out"),
+        ("binary_compressed", ""),
+    ],
+)
+def test_pcd_with_odd_fields(tmp_path, points, data, padded):
+    file = tmp_path / "a.pcd"
+    odd_pcd(file, points, data, padded)
+    cloud = read_cloud(file)
+    check(cloud, points)
+    np.testing.assert_allclose(cloud.intensity, np.arange(COUNT) * 1000 / 65535, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"COUNT 1 3 ", b"COUNT 1 0 ", "header is broken .*COUNT"),
+        (b"COUNT 1 3 ", b"COUNT 1 1000000000 ", "header is broken .*COUNT"),
+        (b"WIDTH 25", b"WIDTH -25", "header is broken .*-50 points"),
+        (b"WIDTH 25", b"WIDTH 99999999999999", "the file ends after 50 of 199999999999998 points"),
+        (b"TYPE U", b"TYPE F", "labels are whole numbers"),
+        (b"SIZE 2 1", b"SIZE 3 1", "header is broken"),
+    ],
+)
+def test_impossible_pcd_headers_cost_no_memory(tmp_path, points, old, new, message):
+    file = tmp_path / "a.pcd"
+    odd_pcd(file, points, "binary", "kept")
+    whole = file.read_bytes()
+    assert old in whole
+    file.write_bytes(whole.replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        read_cloud(file)
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_impossible_ply_counts_cost_no_memory(tmp_path, points, text):
+    file = tmp_path / "a.ply"
+    PlyData([PlyElement.describe(points, "vertex")], text=text).write(file)
+    file.write_bytes(file.read_bytes().replace(b"vertex 50", b"vertex 99999999999999999999"))
+    with pytest.raises(ValueError, match=r"a\.ply: the file ends .*50 of 99999999999999999999 points"):
+        read_cloud(file)
+
+
+def test_las_headers_that_promise_millions_of_records_cost_no_time(tmp_path, points):
+    file = tmp_path / "a.las"
+    las = laspy.LasData(laspy.LasHeader(point_format=2, version="1.2"))
+    las.x, las.y, las.z = points["x"], points["y"], points["z"]
+    las.write(file)
+    whole = file.read_bytes()
+    for place, what in ((100, "promises more"), (96, "promises more"), (107, "the file ends after 50 of")):
+        file.write_bytes(whole[:place] + b"\xff\xff\xff\xef" + whole[place + 4 :])
+        with pytest.raises(ValueError, match=rf"a\.las: .*{what}"):
+            read_cloud(file)
+
+
+def valid_files(folder, points):
+    """A small valid file of every format."""
+    some = points[:12]
+    faces = np.array([([0, 1, 2],)], dtype=[("vertex_indices", "i4", (3,))])
+    vertices = PlyElement.describe(some, "vertex")
+    PlyData([vertices], text=True).write(folder / "ascii.ply")
+    PlyData([vertices], byte_order=">").write(folder / "big.ply")
+    PlyData([PlyElement.describe(faces, "face"), vertices]).write(folder / "faces.ply")
+    for data in ("ascii", "binary", "binary_compressed"):
+        pcd(folder / f"{data}.pcd", some, data)
+    for ending in ("las", "laz"):
+        las = laspy.LasData(laspy.LasHeader(point_format=2, version="1.2"))
+        las.x, las.y, las.z = some["x"], some["y"], some["z"]
+        las.write(folder / f"a.{ending}")
+    np.savez(folder / "plain.npz", xyz=np.stack([some[axis] for axis in "xyz"], 1), label=some["label"])
+    np.savez_compressed(folder / "small.npz", xyz=np.stack([some[axis] for axis in "xyz"], 1), label=some["label"])
+    kitti(folder / "a.bin", some)
+    return sorted(path for path in folder.iterdir() if path.suffix != ".label")
+
+
+def survives(file):
+    """A cloud that holds together, or a ValueError that names the file: nothing else."""
+    try:
+        cloud = read_cloud(file)
+    except ValueError as error:
+        assert str(file) in str(error), error
+        return
+    for values in (cloud.colour, cloud.intensity, cloud.label):
+        assert values is None or len(values) == len(cloud)
+
+
+FORMATS = ["a.bin", "a.las", "a.laz", "ascii.pcd", "ascii.ply", "big.ply", "binary.pcd", "binary_compressed.pcd", "faces.ply", "plain.npz", "small.npz"]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    random = np.random.default_rng(1)
+    data = np.zeros(COUNT, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("intensity", "f4"), ("label", "u1")])
+    for name in data.dtype.names:
+        data[name] = random.random(COUNT) * 3
+    folder = tmp_path_factory.mktemp("sound")
+    assert [path.name for path in valid_files(folder, data)] == FORMATS
+    return folder
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_garbled_files_are_errors_that_name_the_file(sound, name, cut, flips):
+    whole = bytearray((sound / name).read_bytes())
+    for place, value in flips:
+        whole[int(place * len(whole))] = value
+    file = sound / "garbled" / name
+    file.parent.mkdir(exist_ok=True)
+    for content in (whole, whole[: int(cut * len(whole))]):
+        file.write_bytes(content)
+        survives(file)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_cut_anywhere_are_errors_or_fewer_points(sound, name):
+    whole = (sound / name).read_bytes()
+    file = sound / "cut" / name
+    file.parent.mkdir(exist_ok=True)
+    last = whole.rstrip().rfind(b"\n") if name.startswith("ascii") else len(whole)  # "0.25" cut to "0.2" is sound
+    for size in range(0, last - 1, max(1, len(whole) // 30)):
+        file.write_bytes(whole[:size])
+        if name == "a.bin":
+            survives(file)
+        else:
+            with pytest.raises(ValueError, match=name):
+                read_cloud(file)

@@ -94,6 +94,82 @@ def test_rotation_at_both_poles():
     np.testing.assert_allclose(rotated(xyz, rotation), xyz @ rotation.T, atol=1e-12)
 
 
+def rigid(angle, shift):
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin, 0, shift[0]], [sin, cos, 0, shift[1]], [0, 0, 1, shift[2]], [0, 0, 0, 1]])
+
+
+def drive(root, poses, **changes):
+    """A folder whose scenes b, c, a are the frames of one drive."""
+    folder(root, **{"sequences": {"drive_1": ["b", "c", "a"]}} | changes)
+    (root / "poses").mkdir()
+    (root / "poses" / "drive_1.txt").write_text("\n".join(" ".join(map(repr, pose[:3].ravel().tolist())) for pose in poses) + "\n\n")
+    return root
+
+
+@pytest.mark.parametrize(("up", "units"), [([0, 0, 1], 1.0), ([0, -1, 0], 0.01)])
+def test_drives_have_frames_and_poses_in_an_upright_world(tmp_path, up, units):
+    poses = [rigid(0.3 * index, [2.0 * index, 1.0, 0.5]) for index in range(3)]
+    source = Folder(drive(tmp_path / "d", poses, up=up, units=units))
+    turn = rotation_to_z(np.array(up))
+    for frame, name in enumerate("bca"):
+        scene, _ = source.read(name)
+        assert (scene.sequence, scene.frame) == ("drive_1", frame)
+        np.testing.assert_array_equal(scene.origin, [0, 0, 0])
+        given = cloud("abc".index(name))["xyz"]
+        np.testing.assert_allclose(scene.xyz, given @ turn.T * units, atol=1e-6)
+        world = (given @ poses[frame][:3, :3].T + poses[frame][:3, 3]) @ turn.T * units
+        np.testing.assert_allclose(scene.xyz @ scene.pose[:3, :3].T + scene.pose[:3, 3], world, atol=1e-6)
+    first = source.fingerprint()
+    (tmp_path / "d" / "poses" / "drive_1.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n" * 3)
+    assert Folder(tmp_path / "d").fingerprint() != first
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["1 0 0 0 0 1 0 0 0 0 1 0"] * 2, r"drive_1\.txt: has 2 poses for the 3 scenes of 'drive_1'"),
+        (["", "1 0 0 0 0 1 0 0 0 0 1 0", "1 0 0 0 0 1 0 0 0 0 1 x", "1"], r"drive_1\.txt: line 3: could not convert string to float: 'x'"),
+        (["1 0 0 0 0 1 0 0 0 0 1 0"] * 2 + ["1 0 0 0 0 1 0 0 0 0 1"], r"drive_1\.txt: line 3 is not 12 finite numbers, but 11"),
+        (["1 0 0 0 0 1 0 0 0 0 1 inf"] * 3, r"drive_1\.txt: line 1 is not 12 finite numbers"),
+        (["2 0 0 0 0 2 0 0 0 0 2 0"] * 3, r"drive_1\.txt: line 1: numbers .* are no rotation"),
+        (["-1 0 0 0 0 1 0 0 0 0 1 0"] * 3, r"drive_1\.txt: line 1: numbers .* are no rotation"),
+    ],
+)
+def test_broken_poses_are_named(tmp_path, lines, message):
+    root = drive(tmp_path / "d", [])
+    (root / "poses" / "drive_1.txt").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=message):
+        Folder(root)
+    (root / "poses" / "drive_1.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"drive_1\.txt: is missing: .* write its 3 poses there"):
+        Folder(root)
+
+
+def test_kitti_scans_with_labels_beside_them(tmp_path):
+    root = folder(tmp_path / "d", classes={10: "car", 40: "road"}, ignore_label=[0])
+    random = np.random.default_rng(0)
+    for name in "abc":
+        (root / "scenes" / f"{name}.npz").unlink()
+        random.normal(size=(30, 4)).astype("<f4").tofile(root / "scenes" / f"{name}.bin")
+        (np.resize([0, 10, 40], 30).astype("<u4") | 5 << 16).tofile(root / "scenes" / f"{name}.label")
+    source = Folder(root)
+    assert source.features == ("intensity",)
+    assert source.read("a")[1][:3].tolist() == [IGNORE, 0, 1]
+    first = source.fingerprint()
+    np.zeros(30, "<u4").tofile(root / "scenes" / "a.label")
+    (root / "scenes" / "b.label").unlink()
+    assert Folder(root).fingerprint() != first
+    assert (Folder(root).read("b")[1] == IGNORE).all()
+
+
+def test_stray_points_are_named(tmp_path):
+    xyz = cloud(0)["xyz"]
+    xyz[5] = [0, 1e30, 0]
+    with pytest.raises(ValueError, match=r"a\.npz: point 5 is .* metres away \(1 such points\): remove stray points"):
+        Folder(folder(tmp_path / "d", {"a": cloud(0, xyz=xyz), "b": cloud(1), "c": cloud(2)})).read("a")
+
+
 def test_ignore_label_and_label_values(tmp_path):
     arrays = {name: cloud(index, label=np.resize([2, 6, 0, 1], 200)) for index, name in enumerate("abc")}
     source = Folder(folder(tmp_path / "d", arrays, classes={6: "building", 2: "ground"}, ignore_label=[0, 1]))
@@ -163,13 +239,18 @@ def test_broken_scenes_are_named(tmp_path, changes, message):
         ({"camera": {"focal": 500}}, r"unknown key focal in camera: known are fx"),
         ({"scale": {"voxels": 0.1}}, r"unknown key voxels in scale: known are voxel,"),
         ({"scale": {"voxel": -1}}, r"scale: \{'voxel': -1\} must be positive"),
+        ({"sequences": ["a"]}, r"sequences must be names with lists of scenes"),
+        ({"sequences": {"x": []}}, r"sequences must be names with lists of scenes"),
+        ({"sequences": {"../x": ["a"]}}, r"sequences: name '\.\./x': use letters"),
+        ({"sequences": {"x": ["a", "z", 3]}}, r"sequences: 'z', 3 not in any split"),
+        ({"sequences": {"x": ["a"], "y": ["b", "a"]}}, r"sequences: a listed more than once"),
         ({"splits": None}, r"splits must be keys and values"),
         ({"splits": {"train": ["a"]}}, r"splits: val must list at least one scene"),
         ({"splits": {"train": ["a"], "val": ["c"], "test": ["b"]}}, r"unknown key test in splits: known are train, val"),
         ({"splits": {"train": ["a", "b"], "val": ["b", "a"]}}, r"splits: a, b listed more than once"),
         ({"splits": {"train": ["a", 1], "val": ["b"]}}, r"splits: train: \[1\] must be text: put quotes"),
         ({"splits": {"train": ["../a"], "val": ["b"]}}, r"splits: train: scene '\.\./a': use letters, digits"),
-        ({"splits": {"train": ["a", "x"], "val": ["y"]}}, r"lists 2 scenes without a file in .*scenes \(\.ply \.las \.laz \.pcd \.npz\): x, y"),
+        ({"splits": {"train": ["a", "x"], "val": ["y"]}}, r"lists 2 scenes without a file in .*scenes \(\.ply \.las \.laz \.pcd \.npz \.bin\): x, y"),
     ],
 )
 def test_mistakes_in_the_yaml_are_named(tmp_path, changes, message):

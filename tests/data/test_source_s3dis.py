@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al3d.data.sources.annotations import read_rows
+from al3d.data.sources import annotations
+from al3d.data.sources.annotations import count_lines, read_rows
 from al3d.data.sources.s3dis import CLASSES, S3DIS
 
 ROWS = b"1.500 2.250 3.000 10 20 30\n-1.250 0.5 0 255 0 128\n"
@@ -22,6 +24,14 @@ def _write(root: Path, room: str, **files: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / f"{name}.txt").write_bytes(content)
+
+
+def _rows(path: Path) -> np.ndarray:
+    """The rows of one file, f64[N,6]."""
+    most = count_lines(path)
+    xyz, colour = np.full((most, 3), np.nan), np.full((most, 3), np.nan, dtype=np.float32)
+    count = read_rows(path, "shown", xyz, colour)
+    return np.concatenate([xyz[:count], colour[:count]], axis=1)
 
 
 @pytest.fixture
@@ -121,7 +131,7 @@ def test_other_writings_of_good_rows_are_read_without_a_warning(tmp_path: Path) 
     _write(tmp_path, "Area_1/a_1", wall_1=b"\r\n1e1\t+2.0  -.5 4.000 5 6\r\n\n 1.123456789012345678 2 3 4 5 6")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rows = read_rows(tmp_path / "Area_1/a_1/Annotations/wall_1.txt", "shown")
+        rows = _rows(tmp_path / "Area_1/a_1/Annotations/wall_1.txt")
     np.testing.assert_array_equal(rows, [[10, 2, -0.5, 4, 5, 6], [1.123456789012345678, 2, 3, 4, 5, 6]])
 
 
@@ -180,4 +190,41 @@ def test_fast_rows_equal_python_floats(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.mktemp("rows") / "wall_1.txt"
     path.write_bytes("".join(" ".join(str(value) for value in row) + ending for row in rows).encode())
     naive = np.array([[float(str(value)) for value in row] for row in rows])
-    np.testing.assert_array_equal(read_rows(path, "wall_1.txt"), naive)
+    np.testing.assert_array_equal(_rows(path), naive)
+
+
+@pytest.mark.parametrize("size", [32, 47, 1000])
+def test_rows_and_line_numbers_do_not_depend_on_the_pieces_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(annotations, "_BLOCK", size)
+    path = tmp_path / "wall_1.txt"
+    lines = [f"{index}.5 {index} -{index}e0 {index} 1 2" for index in range(60)]
+    lines[17], lines[40], lines[59] = "1 2 3 185\x00187 4", "", "1 2 3 4 5 6"
+    path.write_bytes("\n".join(lines).encode())
+    with pytest.warns(UserWarning, match=r"shown: skipped line 18 \('1 2 3 185\\x00187 4'\)"):
+        rows = _rows(path)
+    naive = [[float(word) for word in line.split()] for line in lines if line and "\0" not in line]
+    np.testing.assert_array_equal(rows, naive)
+
+
+def test_reading_a_room_needs_at_most_twice_its_arrays(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).uniform(0, 9, (60_000, 6))
+    for number in range(3):
+        np.savetxt(tmp_path / "part.txt", rows[number::3], fmt="%.3f %.3f %.3f %d %d %d")
+        _write(tmp_path, "Area_1/a_1", **{f"wall_{number}": (tmp_path / "part.txt").read_bytes()})
+    source = S3DIS(tmp_path)
+    source.read("Area_1#a_1")
+    block, annotations._BLOCK = annotations._BLOCK, 1 << 16
+    try:
+        tracemalloc.start()
+        scene, labels = source.read("Area_1#a_1")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        annotations._BLOCK = block
+    assert peak < 2.2 * (scene.xyz.nbytes + scene.feat.nbytes + labels.nbytes), "0.2 for a piece of a file and Python's own"
+
+
+def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "wall_1.txt").write_bytes(ROWS * 3)
+    with pytest.raises(ValueError, match="has more lines than a moment ago"):
+        read_rows(tmp_path / "wall_1.txt", "wall_1.txt", np.empty((2, 3)), np.empty((2, 3), dtype=np.float32))

@@ -133,3 +133,34 @@ class Colour:
         if random.random() < self.probability:
             colour = np.clip(colour + self.jitter * random.standard_normal(colour.shape, dtype=np.float32), 0, 1)
         return xyz, np.concatenate([colour.astype(np.float32), feat[:, 3:]], axis=1)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn about z of up to `turn` radians either way, around the origin: the scanner of a LiDAR frame stays where it is.
+
+    Source: ReDAL's and LiDAL's outdoor training. `Rotate` turns around the middle of the cloud, which would move the scanner, and with
+    it what the coordinates tell the network.
+    """
+
+    turn: float = np.pi
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
+        return xyz @ _rotation(2, random.uniform(-self.turn, self.turn)).astype(np.float32), feat
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A random linear map around the origin: the unit matrix plus normal noise of deviation `noise`, mirrored with `flip_probability`.
+
+    Only the matrix' entry for x in x changes its sign, so that x is mirrored and the shear stays. Source: LiDAL's training (0.1, 0.5).
+    """
+
+    noise: float = 0.1
+    flip_probability: float = 0.5
+
+    def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
+        matrix = np.eye(3) + self.noise * random.standard_normal((3, 3))
+        if random.random() < self.flip_probability:
+            matrix[0, 0] = -matrix[0, 0]
+        return xyz @ matrix.astype(np.float32), feat

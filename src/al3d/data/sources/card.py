@@ -23,11 +23,13 @@ LAYOUT = """a data set of your own is a folder like this:
     units: metres                        # or a factor to metres, e.g. 0.001 for millimetres
     up: [0, 0, 1]                        # optional, in the file's frame
     splits: {train: [room_1, room_2], val: [room_3]}
-  scenes/room_1.ply                      # or .las .laz .pcd .npz: x y z, red green blue or intensity, label
-  images/room_1.jpg                      # optional"""
+    sequences: {drive_1: [f_0, f_1]}     # optional: scenes that are the frames of a drive, in order
+  scenes/room_1.ply                      # or .las .laz .pcd .npz .bin: x y z, red green blue or intensity, label
+  images/room_1.jpg                      # optional
+  poses/drive_1.txt                      # with sequences: 12 numbers a frame, row by row the 3x4 pose of the sensor"""
 SPLITS = ("train", "val")
 LENGTHS = ("voxel", "supervoxel_voxel", "supervoxel_seed", "neighbours")
-_KEYS = ("name", "classes", "colors", "ignore_label", "units", "splits", "up", "camera", "scale")
+_KEYS = ("name", "classes", "colors", "ignore_label", "units", "splits", "up", "camera", "scale", "sequences")
 _CAMERA = ("fx", "fy", "cx", "cy", "width", "height")
 
 
@@ -44,6 +46,7 @@ class Card:
     camera: Mapping[str, float] | None
     scale: Mapping[str, float]
     splits: Mapping[str, tuple[str, ...]]
+    sequences: Mapping[str, tuple[str, ...]]
 
 
 def read_card(file: Path) -> Card:
@@ -59,6 +62,7 @@ def read_card(file: Path) -> Card:
     names, values = _classes(file, content.get("classes"))
     ignored = _ignored(file, content.get("ignore_label", IGNORE), values)
     name = str(content.get("name") or file.parent.absolute().name)
+    splits = _splits(file, content.get("splits"))
     return Card(
         checked_id(name, f"{file}: name"),
         ClassTable(names, _colors(file, content.get("colors"), len(names))),
@@ -68,7 +72,8 @@ def read_card(file: Path) -> Card:
         _up(file, content.get("up", [0, 0, 1])),
         _camera(file, content.get("camera")),
         _scale(file, content.get("scale") or {}),
-        _splits(file, content.get("splits")),
+        splits,
+        _sequences(file, content.get("sequences") or {}, {scene for ids in splits.values() for scene in ids}),
     )
 
 
@@ -192,3 +197,20 @@ def _splits(file: Path, content: Any) -> Mapping[str, tuple[str, ...]]:
     if twice:
         raise ValueError(f"{file}: splits: {', '.join(twice)} listed more than once: every scene belongs in one split, once")
     return {split: tuple(sorted(content[split])) for split in SPLITS}
+
+
+def _sequences(file: Path, content: Any, scenes: set[str]) -> Mapping[str, tuple[str, ...]]:
+    """The frames of each drive, in order; every one is a scene of some split."""
+    if not isinstance(content, dict) or not all(isinstance(name, str) and isinstance(ids, list) and ids for name, ids in content.items()):
+        raise ValueError(f"{file}: sequences must be names with lists of scenes, such as {{drive_1: [f_0, f_1]}}, got {content!r}")
+    for name in content:
+        checked_id(name, f"{file}: sequences: name")
+    count = Counter(scene for ids in content.values() for scene in ids)
+    unknown = [scene for scene in count if scene not in scenes]
+    if unknown:
+        shown = f"{', '.join(map(repr, unknown[:10]))}{' and others' if len(unknown) > 10 else ''}"
+        raise ValueError(f"{file}: sequences: {shown} not in any split: add them there, or take them out here and in the file of poses")
+    twice = sorted(scene for scene, times in count.items() if times > 1)
+    if twice:
+        raise ValueError(f"{file}: sequences: {', '.join(twice[:10])} listed more than once: a frame belongs in one drive, once")
+    return {name: tuple(ids) for name, ids in content.items()}

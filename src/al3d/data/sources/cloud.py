@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -72,17 +73,43 @@ def to_intensity(values: Array) -> F32:
     """Intensity as float32: integers as a fraction of their type's largest value, floats as they are."""
     if values.dtype.kind in "iu":
         return (values / np.iinfo(values.dtype).max).astype(np.float32)
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what becomes infinite is reported with its point where the scene is made
+        return values.astype(np.float32)
 
 
 def to_labels(path: Path, values: Array) -> I64:
     """Labels as int64. Raises: ValueError naming the file and the point when one is not a whole number."""
     if values.dtype.kind in "biu":
         return values.astype(np.int64)
-    broken = np.flatnonzero(~(np.isfinite(values) & (values == np.rint(values))))
+    broken = np.flatnonzero(~((values == np.rint(values)) & (np.abs(values.astype(np.float64)) < 2**53)))  # also what is not a number
     if len(broken):
         raise ValueError(f"{path}: point {broken[0]} has label {values[broken[0]]}: labels are whole numbers")
     return values.astype(np.int64)
+
+
+@contextmanager
+def readable(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a library raises about a garbled file into a ValueError that names the file; what the system refuses stays an OSError.
+
+    Libraries for formats promise no list of errors: a flipped byte may end in a KeyError, a MemoryError or a struct.error.
+    """
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except BaseException as error:
+        # a library in Rust panics with an exception that is no Exception and that cannot be imported
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise ValueError(f"{path}: not {what} ({why}): it may be cut short; copy or write it again") from error
+
+
+def check_size(path: Path, start: int, points: int, width: int) -> None:
+    """Raises: ValueError when a file cannot hold `points` records of `width` bytes from byte `start` on; asked before memory is."""
+    held = max(0, path.stat().st_size - start) // max(width, 1)
+    if held < points:
+        raise ValueError(f"{path}: the file ends after {held} of {points} points: it was cut short; copy or write it again")
 
 
 def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.dtype[np.generic]]]) -> dict[str, Array]:
@@ -92,6 +119,8 @@ def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.
     """
     if rows == 0:
         return {name: np.empty(0, dtype) for name, dtype in fields}
+    if 2 * rows * len(fields) > path.stat().st_size + 1:  # a digit and a separator each, the last line's end apart
+        raise ValueError(_first_broken_line(path, skip, rows, len(fields)))
     try:
         with path.open(encoding="latin-1") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about blank lines and empty files, which are told apart below
@@ -105,9 +134,11 @@ def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.
 
 def _as_type(path: Path, name: str, values: F64, dtype: np.dtype[np.generic]) -> Array:
     if dtype.kind not in "iu":
-        return values.astype(dtype)
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
     limit = np.iinfo(dtype.str)
-    broken = np.flatnonzero(~((values >= limit.min) & (values <= limit.max) & (values == np.rint(values))))
+    above = float(limit.max) + 1  # exact for every type, unlike the largest 64-bit numbers
+    broken = np.flatnonzero(~((values >= limit.min) & (values < above) & (values == np.rint(values))))
     if len(broken):
         raise ValueError(f"{path}: point {broken[0]} has {name} {values[broken[0]]}, which is not of the type {dtype} that the header promises")
     return values.astype(dtype)

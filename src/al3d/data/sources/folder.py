@@ -14,23 +14,27 @@ from scipy.spatial import cKDTree
 
 from al3d.data.sources.card import LENGTHS, SPLITS, Card, read_card
 from al3d.data.sources.cloud import Cloud
-from al3d.data.sources.formats import READERS, read_cloud
+from al3d.data.sources.formats import READERS, label_file, read_cloud
 from al3d.progress import console
 from al3d.rng import generator
 from al3d.types import F32, F64, I64, IGNORE, U8, Camera, ClassTable, Image, Scene
 
 #: Raised when the same files give other points or labels.
 VERSION = 1
+#: Metres: float32 has steps of 6 cm there.
+_FARTHEST = 1e6
 _PICTURES = (".jpg", ".jpeg", ".png")
 _COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """The folder `root`: `dataset.yaml`, `scenes/<id>.(ply|las|laz|pcd|npz)`, optionally `images/<id>.(jpg|png)`.
+    """The folder `root`: `dataset.yaml`, `scenes/<id>.(ply|las|laz|pcd|npz|bin)`, optionally `images/<id>.(jpg|png)`.
 
     Scenes are brought to metres, rotated by the smallest rotation that makes `up` +z, and moved by `origin`, the floor (whole
-    metres) of the rotated minimum. With `camera` in the YAML, the camera sits at the origin of the file's frame (z forward,
+    metres) of the rotated minimum. Frames of a drive (`sequences` in the YAML) stay where the sensor is the origin; `poses/<drive>.txt` has a
+    line per frame, the first three rows of the matrix from the file's frame to the drive's world, in the file's units. With `camera` in the YAML,
+    the camera sits at the origin of the file's frame (z forward,
     y down) and each camera's pose brings its frame to the scene's. `name` replaces the one in the YAML.
     Raises: FileNotFoundError, ValueError: see `read_card`; scenes without a file, or with two.
     """
@@ -42,6 +46,7 @@ class Folder:
         object.__setattr__(self, "root", Path(self.root).expanduser())
         object.__setattr__(self, "name", self.name or self._card.name)
         self._files  # noqa: B018  (missing files should fail here, not hours later)
+        self._poses  # noqa: B018
 
     @property
     def classes(self) -> ClassTable:
@@ -50,7 +55,7 @@ class Folder:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """train and val."""
+        """The names: train and val."""
         return SPLITS
 
     @property
@@ -99,24 +104,31 @@ class Folder:
         _check_points(path, cloud)
         rotation = rotation_to_z(np.array(self._card.up))
         xyz = rotated(cloud.xyz * self._card.factor, rotation)
-        origin = np.floor(xyz.min(axis=0))
+        sequence, frame = self._places.get(scene_id, (None, None))
+        origin = np.floor(xyz.min(axis=0)) if sequence is None else np.zeros(3)
         scene = Scene(
             id=scene_id,
-            xyz=(xyz - origin).astype(np.float32),
+            xyz=_single(path, xyz - origin),
             feat=self._feat(path, cloud),
             origin=origin,
+            sequence=sequence,
+            frame=frame,
+            pose=np.eye(4) if sequence is None or frame is None else upright(self._poses[sequence][frame], rotation, self._card.factor),
             images=self._images(scene_id, self._camera(rotation, origin)),
         )
         return scene, self._labels(path, scene_id, cloud)
 
     def fingerprint(self) -> str:
-        """A hash of the scene files' names, sizes and times, the pictures' paths, and what of the YAML changes a scene."""
-        card = {key: value for key, value in asdict(self._card).items() if key not in ("name", "scale")}
+        """A hash of the names, sizes and times of scene, label and pose files, the pictures' paths, and what of the YAML changes a scene."""
+        card = {key: value for key, value in asdict(self._card).items() if key not in ("name", "scale") and (key != "sequences" or value)}
         digest = hashlib.blake2b(json.dumps([VERSION, card], sort_keys=True).encode(), digest_size=16)
         for scene_id, path in sorted(self._files.items()):
-            status = path.stat()
             pictures = [str(self._pictures.get(scene_id, ""))]
-            digest.update(json.dumps([path.name, status.st_size, status.st_mtime_ns, pictures]).encode())
+            digest.update(json.dumps([*_stamp(path), pictures]).encode())
+            if path.suffix.lower() == ".bin" and label_file(path).is_file():
+                digest.update(json.dumps(_stamp(label_file(path))).encode())
+        for sequence in sorted(self._card.sequences):
+            digest.update(json.dumps(_stamp(self._pose_file(sequence))).encode())
         return digest.hexdigest()
 
     @cached_property
@@ -127,6 +139,19 @@ class Folder:
     def _files(self) -> dict[str, Path]:
         """The file of every listed scene, in the order of the ids."""
         return _scene_files(self.root, [scene for ids in self._card.splits.values() for scene in ids])
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[str, int]]:
+        """Drive and frame of every scene that is in one."""
+        return {scene: (name, frame) for name, ids in self._card.sequences.items() for frame, scene in enumerate(ids)}
+
+    @cached_property
+    def _poses(self) -> dict[str, F64]:
+        """The poses f64[frames,4,4] of every drive, as the files give them."""
+        return {name: read_poses(self._pose_file(name), len(ids)) for name, ids in self._card.sequences.items()}
+
+    def _pose_file(self, sequence: str) -> Path:
+        return self.root / "poses" / f"{sequence}.txt"
 
     @cached_property
     def _pictures(self) -> dict[str, Path]:
@@ -160,7 +185,10 @@ class Folder:
 
     def _labels(self, path: Path, scene_id: str, cloud: Cloud) -> U8:
         if cloud.label is None and scene_id in self.scenes("val"):
-            raise ValueError(f"{path}: has no field 'label', which a scene of val needs: add it (all points may be ignore_label), or move the scene to train")
+            where = f"in {label_file(path).name} beside it " if path.suffix.lower() == ".bin" else ""
+            raise ValueError(
+                f"{path}: has no field 'label', which a scene of val needs: add it {where}(all points may be ignore_label), or move the scene to train"
+            )
         if cloud.label is None:
             return np.full(len(cloud), IGNORE, np.uint8)
         return mapped_labels(path, cloud.label, self._card.values, self._card.ignored)
@@ -210,6 +238,42 @@ def rotated(xyz: F64, rotation: F64) -> F64:
     return np.asarray(xyz[:, [0]] * rotation[:, 0] + xyz[:, [1]] * rotation[:, 1] + xyz[:, [2]] * rotation[:, 2], dtype=np.float64)
 
 
+def read_poses(file: Path, frames: int) -> F64:
+    """The poses f64[frames,4,4] of a drive: 12 numbers a line, row by row the first three rows of a rigid motion; blank lines do not count.
+
+    Raises: FileNotFoundError; ValueError naming the file and the line, when it is not that, or when there are not `frames` of them.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file.absolute()}: is missing: dataset.yaml lists the sequence {file.stem!r}; write its {frames} poses there, 12 numbers a line"
+        )
+    poses = np.zeros((frames, 4, 4))
+    poses[:, 3, 3] = 1
+    lines = [(number, line.split()) for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1) if line.strip()]
+    if len(lines) != frames:
+        raise ValueError(f"{file}: has {len(lines)} poses for the {frames} scenes of {file.stem!r} in dataset.yaml: write a line for each, in that order")
+    for index, (number, words) in enumerate(lines):
+        try:
+            values = np.array([float(word) for word in words])
+        except ValueError as error:
+            raise ValueError(f"{file}: line {number}: {error}: write 12 numbers") from error
+        if len(values) != 12 or not np.isfinite(values).all():
+            raise ValueError(f"{file}: line {number} is not 12 finite numbers, but {len(values)} values: write the first three rows of the pose, row by row")
+        poses[index, :3] = values.reshape(3, 4)
+        turn = poses[index, :3, :3]
+        if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
+            raise ValueError(f"{file}: line {number}: numbers 1-3, 5-7 and 9-11 are no rotation: write rigid poses, without scale and without mirroring")
+    return poses
+
+
+def upright(pose: F64, rotation: F64, factor: float) -> F64:
+    """A pose f64[4,4] of the file's frame and units, for scenes in metres that were rotated: the world is rotated alike."""
+    turned = np.eye(4)
+    turned[:3, :3] = rotation @ pose[:3, :3] @ rotation.T
+    turned[:3, 3] = rotation @ pose[:3, 3] * factor
+    return turned
+
+
 def mapped_labels(path: Path, label: I64, values: tuple[int, ...], ignored: tuple[int, ...]) -> U8:
     """File labels i64[N] to u8[N]: `values[i]` becomes i, `ignored` becomes IGNORE.
 
@@ -224,6 +288,22 @@ def mapped_labels(path: Path, label: I64, values: tuple[int, ...], ignored: tupl
         known = f"neither a class ({list(values)}) nor ignore_label {list(ignored)}"
         raise ValueError(f"{path}: {count} points have labels {shown}, {known}: add them to dataset.yaml")
     return np.array([table[int(value)] for value in found], np.uint8)[inverse]
+
+
+def _stamp(path: Path) -> list[str | int]:
+    status = path.stat()
+    return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def _single(path: Path, xyz: F64) -> F32:
+    """Coordinates as float32. Raises: ValueError naming the file when they are too far apart for it."""
+    far = np.flatnonzero((np.abs(xyz) > _FARTHEST).any(axis=1))
+    if len(far):
+        raise ValueError(
+            f"{path}: point {far[0]} is {xyz[far[0]].tolist()} metres away ({len(far)} such points): "
+            "remove stray points from the file, or mend units in dataset.yaml"
+        )
+    return xyz.astype(np.float32)
 
 
 def _check_points(path: Path, cloud: Cloud) -> None:

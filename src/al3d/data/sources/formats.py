@@ -1,17 +1,17 @@
-"""Point cloud files by their ending: PLY, LAS, LAZ, PCD, NPZ."""
+"""Point cloud files by their ending: PLY, LAS, LAZ, PCD, NPZ, and the BIN files of KITTI."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from al3d.data.sources.cloud import Cloud, from_columns, to_bytes
+from al3d.data.sources.cloud import Cloud, check_size, from_columns, readable, to_bytes
 from al3d.data.sources.pcd import read_pcd
 from al3d.data.sources.ply import read_ply
+from al3d.types import Array
 
 
 def read_cloud(path: Path) -> Cloud:
@@ -31,28 +31,49 @@ def read_las(path: Path) -> Cloud:
     """Read a LAS or LAZ file: coordinates with scale and offset applied, classification as label."""
     import laspy  # slow to import, and few data sets need it
 
-    try:
-        las = laspy.read(path)
-    except (laspy.errors.LaspyException, ValueError, RuntimeError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable LAS file ({error}): it may be cut short; copy or write it again") from error
-    promised = las.header.point_count
-    if len(las.points) < promised:
-        raise ValueError(f"{path}: the file ends after {len(las.points)} of {promised} points: it was cut short; copy or write it again")
-    columns = {axis: np.asarray(las[axis], dtype=np.float64) for axis in "xyz"}
-    columns |= {"intensity": np.asarray(las["intensity"]), "label": np.asarray(las["classification"])}
-    if {"red", "green", "blue"} <= set(las.point_format.dimension_names):
-        columns |= {name: np.asarray(las[name]) for name in ("red", "green", "blue")}
+    _check_las(path)
+    # one thread: the parallel decompressor believes the file's table of chunks and takes the process down when its sizes are garbled
+    backend = laspy.LazBackend.Lazrs
+    with readable(path, "a readable LAS file"):
+        with laspy.open(path, laz_backend=backend) as opened:
+            header = opened.header
+            compressed, promised, start = header.are_points_compressed, header.point_count, header.offset_to_point_data
+            width = header.point_format.size
+        if promised < 0 or start < 0:
+            raise ValueError(f"{promised} points from byte {start} on")
+    check_size(path, start, 1 if compressed and promised else promised, 1 if compressed else width)
+    with readable(path, "a readable LAS file"):
+        las = laspy.read(path, laz_backend=backend)
+        columns = {axis: np.asarray(las[axis], dtype=np.float64) for axis in "xyz"}
+        columns |= {"intensity": np.asarray(las["intensity"]), "label": np.asarray(las["classification"])}
+        if {"red", "green", "blue"} <= set(las.point_format.dimension_names):
+            columns |= {name: np.asarray(las[name]) for name in ("red", "green", "blue")}
+    if len(columns["x"]) < promised:
+        raise ValueError(f"{path}: the file ends after {len(columns['x'])} of {promised} points: it was cut short; copy or write it again")
     return from_columns(path, columns)
+
+
+def _check_las(path: Path) -> None:
+    """Refuse headers that promise more records than the file holds, which laspy would look for one by one, for minutes.
+
+    Source: ASPRS LAS 1.4, public header block: variable length records take 54 bytes or more, the extended ones behind the points 60.
+    """
+    with path.open("rb") as file:
+        head = file.read(247)
+    size = path.stat().st_size
+    if len(head) < 107 or head[:4] != b"LASF":
+        raise ValueError(f"{path}: not a LAS file, which starts with 'LASF' and a header: {head[:4]!r}; copy or write it again")
+    header, start, records = struct.unpack_from("<HII", head, 94)
+    extended = struct.unpack_from("<QI", head, 235) if head[25] >= 4 and len(head) == 247 else (0, 0)
+    if header + 54 * records > start or start > size or (extended[1] and extended[0] + 60 * extended[1] > size):
+        raise ValueError(f"{path}: not a readable LAS file (the header promises more than its {size} bytes hold): it may be cut short; copy or write it again")
 
 
 def read_npz(path: Path) -> Cloud:
     """Read an NPZ file: `xyz` [N,3], and optionally `rgb` [N,3], `intensity` [N], `label` [N]."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("xyz", "rgb", "intensity", "label") if name in file.files}
-            names = file.files
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not a readable NPZ file of plain arrays ({error}): write it again with numpy.savez") from error
+    with readable(path, "a readable NPZ file of plain arrays, as numpy.savez writes it"), np.load(path, allow_pickle=False) as file:
+        arrays = {name: np.asarray(file[name]) for name in ("xyz", "rgb", "intensity", "label") if name in file.files}
+        names = list(file.files)
     if "xyz" not in arrays:
         raise ValueError(f"{path}: no array xyz among {', '.join(names) or 'none'}: a scene needs xyz [N,3]")
     count = len(arrays["xyz"]) if arrays["xyz"].ndim else 0
@@ -66,4 +87,38 @@ def read_npz(path: Path) -> Cloud:
     return Cloud(cloud.xyz, colour, cloud.intensity, cloud.label)
 
 
-READERS: dict[str, Callable[[Path], Cloud]] = {".ply": read_ply, ".las": read_las, ".laz": read_las, ".pcd": read_pcd, ".npz": read_npz}
+def read_bin(path: Path) -> Cloud:
+    """Read a KITTI scan, float32 [N,4] x y z intensity; labels are the low 16 bits of the uint32 [N] in a `.label` file beside it.
+
+    Source: SemanticKITTI (Behley et al., ICCV 2019), whose high 16 bits number the instances.
+    """
+    values, labels = _whole(path, "<f4", 4, "float32 x y z intensity"), None
+    beside = label_file(path)
+    if beside.is_file():
+        labels = (_whole(beside, "<u4", 1, "one uint32 per point")[:, 0] & 0xFFFF).astype(np.int64)
+        if len(labels) != len(values):
+            raise ValueError(f"{beside}: has {len(labels)} labels for the {len(values)} points of {path.name}: they are not of the same scan; copy both again")
+    return Cloud(values[:, :3].astype(np.float64), None, values[:, 3], labels)
+
+
+def label_file(path: Path) -> Path:
+    """Where the labels of a KITTI scan are, when it has any."""
+    return path.with_suffix(".label")
+
+
+def _whole(path: Path, kind: str, columns: int, what: str) -> Array:
+    width = columns * np.dtype(kind).itemsize
+    size = path.stat().st_size
+    if size % width:
+        raise ValueError(f"{path}: has {size} bytes, which is no multiple of {width} ({what}): it was cut short or is something else; copy it again")
+    return np.fromfile(path, kind).reshape(-1, columns)
+
+
+READERS: dict[str, Callable[[Path], Cloud]] = {
+    ".ply": read_ply,
+    ".las": read_las,
+    ".laz": read_las,
+    ".pcd": read_pcd,
+    ".npz": read_npz,
+    ".bin": read_bin,
+}

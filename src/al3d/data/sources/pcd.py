@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from al3d.data.sources.cloud import Cloud, from_columns, read_table
+from al3d.data.sources.cloud import Cloud, check_size, from_columns, read_table
 from al3d.types import U8, Array
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
+#: Values in one field; descriptors have a few hundred.
+_LONGEST_FIELD = 4096
+#: LZF turns at most 264 bytes into 3.
+_DENSEST = 88
 _KEYS = ("VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "VIEWPOINT", "POINTS", "DATA")
 
 
@@ -36,9 +40,9 @@ def read_pcd(path: Path) -> Cloud:
     if header.data == "ascii":
         columns = read_table(path, header.lines, header.points, header.fields)
     elif header.data == "binary":
-        data = np.fromfile(path, np.dtype(list(header.fields)), header.points, offset=header.size)
-        if len(data) < header.points:
-            raise ValueError(f"{path}: the file ends after {len(data)} of {header.points} points: it was cut short; copy or write it again")
+        dtype = np.dtype(list(header.fields))
+        check_size(path, header.size, header.points, dtype.itemsize)
+        data = np.fromfile(path, dtype, header.points, offset=header.size)
         columns = {name: data[name] for name, _ in header.fields}
     else:
         columns = _compressed_columns(path, header)
@@ -68,6 +72,8 @@ def _header(path: Path) -> _Header:
 
 def _parsed(found: dict[str, list[str]], lines: int, size: int) -> _Header:
     counts = [int(word) for word in found.get("COUNT", ["1"] * len(found["FIELDS"]))]
+    if not all(1 <= count <= _LONGEST_FIELD for count in counts):
+        raise ValueError(f"COUNT {counts}, of which each must be 1..{_LONGEST_FIELD}")
     fields: list[tuple[str, np.dtype[np.generic]]] = []
     for index, (name, width, kind, count) in enumerate(zip(found["FIELDS"], found["SIZE"], found["TYPE"], counts, strict=True)):
         # "_" is padding and may occur several times, which a structured type does not allow
@@ -76,6 +82,8 @@ def _parsed(found: dict[str, list[str]], lines: int, size: int) -> _Header:
     if len({name for name, _ in fields}) < len(fields):
         raise ValueError("a field is named twice")
     points = int(found["POINTS"][0]) if "POINTS" in found else int(found["WIDTH"][0]) * int(found["HEIGHT"][0])
+    if points < 0 or not fields:
+        raise ValueError(f"{points} points of {len(fields)} fields")
     data = found["DATA"][0]
     if data not in ("ascii", "binary", "binary_compressed"):
         raise ValueError(f"DATA {data}")
@@ -83,26 +91,40 @@ def _parsed(found: dict[str, list[str]], lines: int, size: int) -> _Header:
 
 
 def _compressed_columns(path: Path, header: _Header) -> dict[str, Array]:
-    """Decode `binary_compressed`: two lengths, then LZF data that holds one field after the other."""
-    if any(count != 1 for count in header.counts):
-        raise ValueError(f"{path}: compressed fields with COUNT above 1 are not read: save it as DATA binary")
+    """Decode `binary_compressed`: two lengths, then LZF data that holds one field after the other, a field's values of a point side by side.
+
+    The Point Cloud Library leaves padding (`_`) out of this part, other writers keep it: the length tells.
+    """
     if header.points == 0:
         return {name: np.empty(0, dtype) for name, dtype in header.fields}
-    lengths = np.fromfile(path, "<u4", 2, offset=header.size)
-    wanted = header.points * sum(dtype.itemsize for _, dtype in header.fields)
-    if len(lengths) < 2 or int(lengths[1]) != wanted:
-        raise ValueError(f"{path}: {header.points} points need {wanted} bytes, the compressed part says {lengths[1:].tolist()}: write the file again")
-    packed = np.fromfile(path, np.uint8, int(lengths[0]), offset=header.size + 8)
-    plain = np.zeros(wanted, np.uint8)
-    if len(packed) < int(lengths[0]) or lzf_decode(packed, plain) != wanted:
-        raise ValueError(f"{path}: the compressed part ({len(packed)} of {lengths[0]} bytes) is cut short or broken: copy or write it again")
+    check_size(path, header.size, 8, 1)
+    packed_size, plain_size = (int(size) for size in np.fromfile(path, "<u4", 2, offset=header.size))
+    groups = _groups(header)
+    kept = [group for group in groups if not group[0][0].startswith("_")]
+    sizes = {header.points * sum(dtype.itemsize for group in some for _, dtype in group): some for some in (kept, groups)}
+    if plain_size not in sizes:
+        wanted = " or ".join(str(size) for size in sorted(sizes))
+        raise ValueError(f"{path}: {header.points} points need {wanted} bytes, the compressed part says {plain_size}: write the file again")
+    held = path.stat().st_size - header.size - 8
+    if held < packed_size or plain_size > _DENSEST * packed_size:
+        raise ValueError(f"{path}: the compressed part ({held} of {packed_size} bytes) is cut short or broken: copy or write it again")
+    plain = np.zeros(plain_size, np.uint8)
+    if lzf_decode(np.fromfile(path, np.uint8, packed_size, offset=header.size + 8), plain) != plain_size:
+        raise ValueError(f"{path}: the compressed part ({packed_size} bytes) is cut short or broken: copy or write it again")
     columns: dict[str, Array] = {}
     start = 0
-    for name, dtype in header.fields:
-        end = start + header.points * dtype.itemsize
-        columns[name] = plain[start:end].view(dtype)
+    for group in sizes[plain_size]:
+        end = start + header.points * sum(dtype.itemsize for _, dtype in group)
+        values = plain[start:end].view(group[0][1]).reshape(header.points, len(group))
+        columns |= {name: values[:, index] for index, (name, _) in enumerate(group)}
         start = end
     return columns
+
+
+def _groups(header: _Header) -> list[tuple[tuple[str, np.dtype[np.generic]], ...]]:
+    """The columns of each field."""
+    ends = np.cumsum(header.counts).tolist()
+    return [header.fields[end - count : end] for end, count in zip(ends, header.counts, strict=True)]
 
 
 def _unpacked(columns: dict[str, Array]) -> dict[str, Array]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from plyfile import PlyData, PlyParseError
+from plyfile import PlyData
 
-from al3d.data.sources.cloud import Cloud, from_columns, read_table
+from al3d.data.sources.cloud import Cloud, check_size, from_columns, read_table, readable
 from al3d.types import Array
 
 _TYPES = {
@@ -42,9 +42,9 @@ def read_ply(path: Path) -> Cloud:
         return from_columns(path, _by_plyfile(path))
     if header.order == "=":
         return from_columns(path, read_table(path, header.lines, header.points, header.fields))
-    data = np.fromfile(path, np.dtype(list(header.fields)), header.points, offset=header.size)
-    if len(data) < header.points:
-        raise ValueError(f"{path}: the file ends after {len(data)} of {header.points} points: it was cut short; copy or write it again")
+    dtype = np.dtype(list(header.fields))
+    check_size(path, header.size, header.points, dtype.itemsize)
+    data = np.fromfile(path, dtype, header.points, offset=header.size)
     return from_columns(path, {name: data[name] for name, _ in header.fields})
 
 
@@ -57,7 +57,7 @@ def _header(path: Path) -> _Header:
         match line.split():
             case ["format", kind, _] if kind in _ORDERS:
                 order = _ORDERS[kind]
-            case ["element", name, count] if count.isdigit():
+            case ["element", name, count] if count.isdecimal():
                 element = name
                 if name == "vertex":
                     points = int(count)
@@ -72,8 +72,10 @@ def _header(path: Path) -> _Header:
                 continue
             case _:
                 raise ValueError(f"{path}: line {number} of the PLY header is not understood: {line[:60]!r}; write the file again")
-    if not order or points is None:
-        raise ValueError(f"{path}: the PLY header has no {'format' if not order else 'element vertex'} line: write the file again")
+    if not order or points is None or not fields:
+        raise ValueError(
+            f"{path}: the PLY header has no {'format' if not order else 'element vertex' if points is None else 'property'} line: write the file again"
+        )
     return _Header(order, points, tuple(fields.items()), before == 0, plain, len(lines), size)
 
 
@@ -93,8 +95,6 @@ def _header_lines(path: Path) -> tuple[list[str], int]:
 
 def _by_plyfile(path: Path) -> dict[str, Array]:
     """The vertices of a file that puts other elements before them, or lists into them."""
-    try:
+    with readable(path, "a readable PLY file"):
         data = PlyData.read(path)["vertex"].data
-    except PlyParseError as error:
-        raise ValueError(f"{path}: {error}: write the file again") from error
     return {name: data[name] for name in data.dtype.names or () if data.dtype[name].kind != "O"}

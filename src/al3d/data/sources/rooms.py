@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from al3d.data.sources import s3dis
+from al3d.data.sources.generated import made
 from al3d.types import U8, ClassTable, Scene
 from al3d.world.rooms import VERSION, write_rooms
 
@@ -64,12 +64,7 @@ class Rooms:
 
     def make(self) -> Path:
         """The folder of the rooms, which are made when it is absent; several processes may ask at once."""
-        if not self.folder.is_dir():
-            own = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.made")
-            shutil.rmtree(own, ignore_errors=True)
-            write_rooms(own, self.rooms, self.rng, self.points, self.n_jobs)
-            _publish(own, self.folder)
-        return self.folder
+        return made(self.folder, partial(write_rooms, scenes=self.rooms, rng=self.rng, points=self.points, n_jobs=self.n_jobs))
 
     def scenes(self, split: str) -> tuple[str, ...]:
         """The rooms of `split` ("train", "val"), sorted. Raises: ValueError for an unknown split."""
@@ -86,13 +81,3 @@ class Rooms:
 
     def _made(self) -> s3dis.S3DIS:
         return s3dis.S3DIS(self.make(), name=self.name)
-
-
-def _publish(own: Path, folder: Path) -> None:
-    """Rename `own` to `folder`, unless another process was faster: its rooms are the same."""
-    try:
-        os.rename(own, folder)
-    except OSError:
-        shutil.rmtree(own)
-        if not folder.is_dir():
-            raise

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from al3d.data.sources.annotations import read_rows
-from al3d.types import F64, U8, ClassTable, Scene
+from al3d.data.sources.annotations import count_lines, read_rows
+from al3d.data.sources.s3dis_images import listing, room_images
+from al3d.types import F32, F64, U8, ClassTable, Scene
 
 CLASSES = ClassTable(
     names=("ceiling", "floor", "wall", "beam", "column", "window", "door", "chair", "table", "bookcase", "sofa", "board", "clutter"),
@@ -49,32 +50,58 @@ _SCENE_ID = re.compile(r"(Area_\d+)#([^/\\#]+)")
 _COPY = re.compile(r"(.+?)(?: \(\d+\)| - Copy(?: \(\d+\))?| copy(?: \d+)?)")
 
 
-def _default_splits() -> Mapping[str, Sequence[int]]:
+def default_splits() -> Mapping[str, Sequence[int]]:
+    """Area 5 for validation, the others for training."""
     return {"train": (1, 2, 3, 4, 6), "val": (5,)}
+
+
+def check_splits(splits: Mapping[str, Sequence[int]]) -> None:
+    """Raises: ValueError when an area is in two splits, or a split has none."""
+    for split, areas in splits.items():
+        if not areas:
+            raise ValueError(f"split {split!r} has no areas: give it at least one number, or leave the split out")
+    for (first, ours), (second, theirs) in combinations(splits.items(), 2):
+        shared = sorted(set(ours) & set(theirs))
+        if shared:
+            raise ValueError(f"areas {shared} are in both splits {first!r} and {second!r}: leave each in one of them")
+
+
+def published_rooms(splits: Mapping[str, Sequence[int]]) -> Mapping[str, int]:
+    """The rooms of each split in the aligned version 1.2, for splits by whole areas (D-59)."""
+    return {split: sum(ROOMS[int(area)] for area in areas) for split, areas in splits.items() if set(map(int, areas)) <= set(ROOMS)}
+
+
+def area_and_room(scene_id: str, name: str) -> tuple[str, str]:
+    """("Area_1", "office_3") of "Area_1#office_3". Raises: ValueError for another form."""
+    match = _SCENE_ID.fullmatch(scene_id)
+    if match is None:
+        raise ValueError(f"{scene_id!r} is not a scene of {name}: ids look like 'Area_1#office_3'")
+    return match[1], match[2]
 
 
 @dataclass(frozen=True)
 class S3DIS:
     """The raw layout `Area_k/room/Annotations/class_i.txt`, rows `x y z r g b`; scene ids are `Area_k#room`.
 
-    Points come in the order of the sorted file names. `Scene.xyz` is relative to `origin`, the floor (whole metres) of the
-    room's minimum. `splits` gives each split its areas.
-    Raises: ValueError when an area is in two splits, or a split has none.
-    Source: Armeni et al., CVPR 2016; class order and train/val areas as every later paper uses them.
+    Points come in the order of the sorted file names (D-27). `Scene.xyz` is relative to `origin`, the floor (whole metres) of the
+    room's minimum. `splits` gives each split its areas. `images`, a folder of 2D-3D-S, adds up to `frames` pictures per room, spread
+    evenly over the room's frames in the order of their names; `aligned` says that `root` holds the aligned version, whose rooms were turned
+    (see `s3dis_images`).
+    Raises: ValueError when an area is in two splits, or a split has none, or `frames` is not positive.
+    Source: Armeni et al., CVPR 2016; class order and train/val areas as every later paper uses them; room counts: D-59.
     """
 
     root: str | Path
-    splits: Mapping[str, Sequence[int]] = field(default_factory=_default_splits)
+    splits: Mapping[str, Sequence[int]] = field(default_factory=default_splits)
     name: str = "s3dis"
+    images: str | Path | None = None
+    frames: int = 20
+    aligned: bool = True
 
     def __post_init__(self) -> None:
-        for split, areas in self.splits.items():
-            if not areas:
-                raise ValueError(f"split {split!r} has no areas: give it at least one number, or leave the split out")
-        for (first, ours), (second, theirs) in combinations(self.splits.items(), 2):
-            shared = sorted(set(ours) & set(theirs))
-            if shared:
-                raise ValueError(f"areas {shared} are in both splits {first!r} and {second!r}: leave each in one of them")
+        check_splits(self.splits)
+        if self.frames < 1:
+            raise ValueError(f"frames={self.frames}: give at least 1 picture per room, or leave images out")
 
     @property
     def classes(self) -> ClassTable:
@@ -94,7 +121,7 @@ class S3DIS:
     @property
     def published(self) -> Mapping[str, int]:
         """The rooms of each split in the aligned version 1.2, for splits by whole areas."""
-        return {split: sum(ROOMS[int(area)] for area in areas) for split, areas in self.splits.items() if set(map(int, areas)) <= set(ROOMS)}
+        return published_rooms(self.splits)
 
     def scenes(self, split: str) -> tuple[str, ...]:
         """The rooms of `split`, sorted.
@@ -114,22 +141,33 @@ class S3DIS:
     def read(self, scene_id: str) -> tuple[Scene, U8]:
         """The room's points, colours 0..1 and labels u8[N].
 
-        Raises: FileNotFoundError for a room that is not there; ValueError naming the file (and line) for an unknown class, a
+        Raises: FileNotFoundError for a room or pictures that are not there; ValueError naming the file (and line) for an unknown class, a
         coordinate that is not finite, too many unreadable lines, or a room without points.
         """
-        files = _annotations(self._room(scene_id), scene_id)
-        parts = [read_rows(path, f"{scene_id}/{path.name}") for path, _ in files]
-        rows = np.concatenate(parts) if parts else np.empty((0, 6))
-        if len(rows) == 0:
-            raise ValueError(f"room {scene_id!r} has no points in {self._room(scene_id)}/*.txt: extract it from the archive again, or remove its folder")
-        labels = np.repeat(np.array([label for _, label in files], dtype=np.uint8), [len(part) for part in parts])
-        return _scene(scene_id, rows), labels
+        folder = self._room(scene_id)
+        files = _annotations(folder, scene_id)
+        # written in place, since a room's parts and their concatenation together need six times the memory of the result
+        most = sum(count_lines(path) for path, _ in files)
+        world, colour = np.empty((most, 3)), np.empty((most, 3), dtype=np.float32)
+        rows = [0]
+        for path, _ in files:
+            rows.append(rows[-1] + read_rows(path, f"{scene_id}/{path.name}", world[rows[-1] :], colour[rows[-1] :]))
+        if rows[-1] == 0:
+            raise ValueError(f"room {scene_id!r} has no points in {folder}/*.txt: extract it from the archive again, or remove its folder")
+        xyz, origin = local(world[: rows[-1]])
+        del world
+        feat = np.divide(colour[: rows[-1]], np.float32(255), out=colour[: rows[-1]])
+        pictures = () if self.images is None else room_images(self.images, folder.parent, origin, xyz, self.frames, self.aligned)
+        labels = np.repeat(np.array([label for _, label in files], dtype=np.uint8), np.diff(rows))
+        return Scene(id=scene_id, xyz=xyz, feat=feat, origin=origin, images=pictures), labels
 
     def fingerprint(self) -> str:
-        """A hash of the annotation files' names, sizes and times, of the splits, and of how files are read."""
+        """A hash of the annotation files' names, sizes and times, of the splits, of how files are read, and of the pictures' names."""
         root = self._root()
         digest = hashlib.blake2b(digest_size=16)
         digest.update(json.dumps([VERSION, {split: sorted(map(int, areas)) for split, areas in self.splits.items()}], sort_keys=True).encode())
+        if self.images is not None:
+            digest.update(json.dumps([self.frames, self.aligned, *listing(self.images)]).encode())
         areas = sorted({int(area) for areas in self.splits.values() for area in areas})
         for path in sorted(path for area in areas for path in root.glob(f"Area_{area}/*/Annotations/*.txt")):
             status = path.stat()
@@ -143,10 +181,8 @@ class S3DIS:
         return root
 
     def _room(self, scene_id: str) -> Path:
-        match = _SCENE_ID.fullmatch(scene_id)
-        if match is None:
-            raise ValueError(f"{scene_id!r} is not a scene of {self.name}: ids look like 'Area_1#office_3'")
-        folder = self._root() / match[1] / match[2] / "Annotations"
+        area, room = area_and_room(scene_id, self.name)
+        folder = self._root() / area / room / "Annotations"
         if not folder.is_dir():
             raise FileNotFoundError(f"scene {scene_id!r}: no folder at {folder.absolute()}: {HOW_TO_GET}")
         return folder
@@ -196,8 +232,10 @@ def _label(path: Path) -> int:
     return CLASSES.names.index(name)
 
 
-def _scene(scene_id: str, rows: F64) -> Scene:
-    origin = np.floor(rows[:, :3].min(axis=0))
-    xyz = (rows[:, :3] - origin).astype(np.float32)
-    color = (rows[:, 3:] / 255).astype(np.float32)
-    return Scene(id=scene_id, xyz=xyz, feat=color, origin=origin)
+def local(world: F64) -> tuple[F32, F64]:
+    """Points f64[N,3] relative to the floor (whole metres) of their minimum, and that origin f64[3]."""
+    origin = np.floor(world.min(axis=0))
+    xyz = np.empty(world.shape, dtype=np.float32)
+    for axis in range(3):  # column by column, which needs less memory
+        np.subtract(world[:, axis], origin[axis], out=xyz[:, axis], casting="same_kind")
+    return xyz, origin

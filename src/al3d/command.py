@@ -1,0 +1,48 @@
+"""What the commands share: `key=value` arguments, and errors that a person can read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the process with the message alone when the user's input is at fault; AL3D_TRACEBACK=1 shows where it came from."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if os.environ.get("AL3D_TRACEBACK"):
+            raise
+        sys.exit(f"al3d: {error}")
+
+
+def key_values(arguments: Sequence[str], defaults: Mapping[str, str | None], usage: str) -> dict[str, str]:
+    """Arguments of the form `key=value` over `defaults`; a default of None must be given.
+
+    Raises: ValueError with the `usage` for an unknown key, a repeated one, a missing one, or an argument without `=`.
+    """
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, found, value = argument.partition("=")
+        if not found or key not in defaults or key in given:
+            why = "is given twice" if key in given else "is not an option" if found else "is not key=value"
+            raise ValueError(f"{argument!r} {why}\n{usage}")
+        given[key] = value
+    missing = [f"{key}=" for key, value in defaults.items() if value is None and key not in given]
+    if missing:
+        raise ValueError(f"missing: {' '.join(missing)}\n{usage}")
+    return {key: given.get(key, str(value)) for key, value in defaults.items()}
+
+
+def whole_number(options: Mapping[str, str], key: str, least: int) -> int:
+    """The whole number of an option. Raises: ValueError naming the option when it is none, or under `least`."""
+    try:
+        value = int(options[key])
+    except ValueError:
+        raise ValueError(f"{key}={options[key]}: give a whole number") from None
+    if value < least:
+        raise ValueError(f"{key}={value}: give at least {least}")
+    return value

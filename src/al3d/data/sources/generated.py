@@ -1,0 +1,31 @@
+"""What generated data sets share: they are made on first use, by whichever process comes first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+
+def made(folder: Path, write: Callable[[Path], None]) -> Path:
+    """`folder`, filled by `write(another name)` and renamed when it is absent; several processes may ask at once.
+
+    Raises: whatever `write` raises; nothing of `folder` is there then.
+    """
+    if not folder.is_dir():
+        own = folder.with_name(f".{folder.name}.{os.getpid()}.made")
+        shutil.rmtree(own, ignore_errors=True)
+        write(own)
+        _publish(own, folder)
+    return folder
+
+
+def _publish(own: Path, folder: Path) -> None:
+    """Rename `own` to `folder`, unless another process was faster: what it made is the same."""
+    try:
+        os.rename(own, folder)
+    except OSError:
+        shutil.rmtree(own)
+        if not folder.is_dir():
+            raise
