@@ -6,6 +6,7 @@ import pytest
 from clouds import awkward, room
 
 from al3d.geometry.vccs import vccs
+from al3d.geometry.voxels import voxelise
 from al3d.rng import generator
 
 
@@ -51,6 +52,7 @@ def naive_normals(centroids, around):
 
 def naive_vccs(xyz, rgb, voxel, seed, colour, spatial, normal):
     """The steps of PCL's SupervoxelClustering with dictionaries and sets."""
+    voxel, seed = float(np.float32(voxel)), float(np.float32(seed))
     low = naive_cube(xyz, voxel)
     cells = [tuple(cell) for cell in np.floor((xyz.astype(float) - low) / voxel).astype(int)]
     order = sorted(set(cells), key=naive_morton)
@@ -137,6 +139,15 @@ def test_order_of_points_and_threads_do_not_matter(normal):
     finally:
         numba.set_num_threads(threads)
     assert np.array_equal(shuffled, result[order])
+
+
+def test_lengths_are_rounded_as_pcl_rounds_them():
+    """Points on a lattice of decimetres lie on the borders of voxels, and 0.1 in double precision moves them."""
+    xyz = (generator("lattice").integers(0, 33, (4000, 3)) * 0.1).astype(np.float32)
+    xyz[:2] = [[0, 0, 0], [3.2, 3.2, 3.2]]
+    cells = [np.unique(voxelise(xyz, xyz, size).of_point, return_counts=True)[1] for size in (0.1, float(np.float32(0.1)))]
+    assert len(cells[0]) != len(cells[1]), "the two lengths must differ here, or this test shows nothing"
+    assert np.array_equal(vccs(xyz, xyz / 4, 0.1, 1.0), vccs(xyz, xyz / 4, float(np.float32(0.1)), 1.0))
 
 
 def test_regions_are_about_as_large_as_the_seed():

@@ -6,12 +6,26 @@ from hypothesis import strategies as st
 
 from al3d.rng import generator
 from al3d.types import Scene
+from al3d.units.clusters import SizedClusters
+from al3d.units.column import Column
+from al3d.units.kmeans_region import KMeansRegion
 from al3d.units.point import PointUnit
 from al3d.units.scene import SceneUnit
 from al3d.units.supervoxel import Supervoxel, dense
 from al3d.units.voxel import VoxelUnit
 
-UNITS = [SceneUnit(), PointUnit(), VoxelUnit(0.5), Supervoxel(0.2, 1.0), Supervoxel(0.2, 1.0, 0.0, 1.0, 0.5, minimum_points=0)]
+UNITS = [
+    SceneUnit(),
+    PointUnit(),
+    VoxelUnit(0.5),
+    Supervoxel(0.2, 1.0),
+    Supervoxel(0.2, 1.0, 0.0, 1.0, 0.5, minimum_points=0),
+    Column(0.5),
+    KMeansRegion(),
+    KMeansRegion(7, tolerance=0.0, squared=True),
+    SizedClusters(),
+    SizedClusters(ground=False, largest=None),
+]
 CLOUDS = {
     "one point": np.ones((1, 3)),
     "all equal": np.full((300, 3), -2.5),
@@ -43,6 +57,8 @@ def test_ids_are_dense(unit, cloud):
     asked = np.unique(ids[ids >= 0])
     assert np.array_equal(asked, np.arange(len(asked)))
     assert ids.min() >= -1
+    kinds = partition.kinds()
+    assert kinds.dtype == np.uint8 and len(kinds) == len(asked) and kinds.max(initial=0) < len(unit.kinds)
 
 
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if not isinstance(unit, PointUnit)], ids=lambda unit: unit.name)
@@ -64,7 +80,7 @@ def test_points_are_numbered_by_place():
 
 
 def test_what_is_stored():
-    assert [unit.stored for unit in UNITS] == [False, False, True, True, True]
+    assert [unit.stored for unit in UNITS] == [False, False] + [True] * 8
     assert len({unit.name for unit in UNITS[:4]}) == 4
 
 

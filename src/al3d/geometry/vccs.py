@@ -21,9 +21,13 @@ def vccs(xyz: F32, rgb: F32, voxel: float = 0.1, seed: float = 1.0, colour: floa
     depends on the order of the points or the number of threads.
     Raises: ValueError for sizes that are not positive, a seed not larger than the voxel, negative weights, or a malformed cloud.
     Source: Papon et al. 2013, as PCL 1.13's SupervoxelClustering does it: centroids are zero in the first round, a seed can be lost at
-    once, and two seeds on one voxel both keep it. We differ in rounding only (exact voxel means, distances in float64).
+    once, and two seeds on one voxel both keep it. Lengths are rounded to float32 as there. We differ in rounding only: exact voxel means,
+    where PCL adds float32 in the order of the points, and distances in float64. Labels are PCL's, numbers included, but where a mean lies on
+    the border of a seed cell: there PCL's choice changes with the order of the points.
     """
     check_sizes(voxel, seed, colour, spatial, normal)
+    # as PCL takes them: on coordinates in whole millimetres, 0.1 in double precision puts other points on the borders of voxels
+    voxel, seed = float(np.float32(voxel)), float(np.float32(seed))
     voxels = voxelise(xyz, rgb, voxel)
     normals = voxel_normals(voxels) if normal > 0 else np.zeros_like(voxels.xyz)
     seeds = seed_voxels(voxels.xyz, voxel, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,9 @@ class Supervoxel:
     Raises: ValueError for parameters that make no sense (see `al3d.geometry.vccs`).
     Source: Papon et al. 2013; ReDAL (ICCV 2021) prunes at 100 points and numbers regions by first appearance in the file instead.
     """
+
+    #: Version 2 rounds lengths to float32, as PCL does.
+    VERSION: ClassVar[int] = 2
 
     voxel: float
     seed: float
