@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,24 @@ def whole_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def remove_leftovers(folder: Path, seconds: float = 24 * 3600.0) -> list[Path]:
+    """Remove what killed processes left below `folder`: temporary files and folders of this module older than `seconds`; returns them.
+
+    Younger ones may belong to a process that is still writing.
+    """
+    oldest, removed = time.time() - seconds, []
+    for place, folders, files in os.walk(folder):
+        for name in [name for name in (*folders, *files) if name.startswith(".") and name.endswith(".tmp")]:
+            path = Path(place) / name
+            inside = name in folders
+            if inside:
+                folders.remove(name)
+            if path.lstat().st_mtime < oldest:
+                shutil.rmtree(path) if inside else path.unlink()
+                removed.append(path)
+    return removed
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from al3d.data.batch import Batch, Voxeliser, collate, judged
+from al3d.data.batch import Batch, Crop, Voxeliser, collate, judged
 from al3d.data.voxelise import first_rows, mean_rows, voxelise
 from al3d.rng import generator
 from al3d.types import IGNORE
@@ -52,6 +54,7 @@ def test_first_keeps_the_first_point():
         ({"size": 0.0}, "positive size"),
         ({"size": float("nan")}, "positive size"),
         ({"reduce": "last"}, "reduce mean or first"),
+        ({"voxel_label": "last"}, r"dataset\.voxel_label='last' is not one of majority, first"),
     ],
 )
 def test_wrong_options_are_named(values, words):
@@ -85,3 +88,43 @@ def test_judged_points_come_back_through_the_raw_map():
     assert torch.equal(raw.inverse, batch.inverse[[19, 0, 7]]) and raw.point_label.tolist() == [0, 1, IGNORE]
     assert judged(batch, label, None).inverse is batch.inverse and batch.point_label is None
     assert isinstance(raw, Batch) and raw.index == [3]
+
+
+def test_the_first_points_label_on_request():
+    xyz, feat, label = arrays(3)
+    voxels = Voxeliser(0.3, NAMES, NAMES, 3, voxel_label="first")(xyz, feat, label)
+    assert np.array_equal(voxels.label, first_rows(label, voxels.inverse, len(voxels.coord)))
+    lost = (Voxeliser(0.3, NAMES, NAMES, 3)(xyz, feat, label).label != IGNORE) & (voxels.label == IGNORE)
+    assert lost.any()
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(1, 150), st.integers(1, 60))
+def test_a_crop_is_what_is_nearest_to_a_labelled_voxel(seed, points, size):
+    voxels = Voxeliser(0.1, ("red", "x"), NAMES, 3)(*arrays(seed, points))
+    got, again = (Crop(size)(voxels, generator("crop", seed)) for _ in range(2))
+    assert all(np.array_equal(getattr(got, name), getattr(again, name)) for name in ("coord", "feat", "inverse", "label"))
+    if len(voxels.coord) <= size:
+        assert got is voxels
+        return
+    random, labelled = generator("crop", seed), [row for row, label in enumerate(voxels.label) if label != IGNORE]
+    middle = labelled[random.integers(len(labelled))] if labelled else random.integers(len(voxels.coord))
+    far = [int(((row[:2] - voxels.coord[middle, :2]) ** 2).sum()) for row in voxels.coord]
+    kept = sorted(sorted(range(len(far)), key=lambda row: (far[row], row))[:size])
+    assert np.array_equal(got.coord, voxels.coord[kept]) and np.array_equal(got.feat, voxels.feat[kept]) and np.array_equal(got.label, voxels.label[kept])
+    assert not labelled or (got.label != IGNORE).any()
+    inside = [row for row, voxel in enumerate(voxels.inverse) if voxel in kept]
+    assert np.array_equal(got.coord[got.inverse], voxels.coord[voxels.inverse[inside]])
+    assert (got.coord.dtype, got.inverse.dtype, got.label.dtype) == (np.int32, np.int64, np.int64)
+
+
+def test_a_crop_moves_with_its_key():
+    voxels = Voxeliser(0.05, ("x",), NAMES, 3)(*arrays(0, 400))
+    crops = {Crop(30)(voxels, generator("crop", key)).coord.tobytes() for key in range(8)}
+    assert len(crops) > 4
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, "many", True])
+def test_a_crop_needs_a_number_of_voxels(size):
+    with pytest.raises(ValueError, match=r"dataset\.crop_voxels=.*: give a whole number of voxels from 1 on, or null"):
+        Crop(size)

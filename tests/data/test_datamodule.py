@@ -1,17 +1,20 @@
 """The loaders of a round on a tiny data set: only asked points have labels, every judged point comes once, workers do not matter."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from al3d.data.augment import Colour, Elastic, Flip, Rotate, Scale
-from al3d.data.batch import Voxeliser
+from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
 from al3d.data.labels import LabelState
 from al3d.data.oracle import SimulatedOracle
-from al3d.data.prepare import prepare
+from al3d.data.prepare import prepare, voxel_counts
 from al3d.data.sources.folder import Folder
 from al3d.data.voxelise import majority_label, voxelise
+from al3d.rng import generator
 from al3d.types import IGNORE
 from al3d.units.scene import SceneUnit
 
@@ -131,3 +134,62 @@ def test_two_ranks_together_train_on_what_one_does(tiny_store, labels, monkeypat
 def test_no_label_at_all_is_said(tiny_store, tmp_path):
     with pytest.raises(ValueError, match="no labelled scene"):
         data(tiny_store, LabelState(tmp_path, tiny_store), round_index=-1).train_dataloader()
+
+
+def test_large_scenes_are_cropped_in_training_alone(tiny_store, labels):
+    whole, cut = data(tiny_store, labels, INDOOR, batches=4), data(tiny_store, labels, INDOOR, batches=4, crop=Crop(300))
+    some = False
+    for one, two in zip(whole.train_dataloader(), cut.train_dataloader(), strict=True):
+        assert one.index == two.index
+        for place in range(len(one.index)):
+            first, second = ({tuple(row) for row in batch.coord[batch.coord[:, 0] == place].tolist()} for batch in (one, two))
+            assert len(second) == min(300, len(first)) and second <= first, "the augmentation's randomness is not touched"
+            some |= len(second) < len(first)
+        assert bool((two.label != IGNORE).any()) and int(two.inverse.max()) + 1 == len(two.coord)
+        assert torch.equal(torch.unique(two.inverse), torch.arange(len(two.coord)))
+    assert some
+    assert all(same(one, two) for one, two in zip(whole.test_dataloader(), cut.test_dataloader(), strict=True))
+
+
+def test_batches_by_voxels(tiny_store, labels, monkeypatch):
+    counts = voxel_counts(tiny_store, 0.05)
+    first, second = (counts[name] for name in ("t_2", "t_5"))
+    limit = first + second
+    limits = {"batch_size": 6, "batches": 6, "batch_voxels": limit, "voxel_counts": counts}
+    batches = list(data(tiny_store, labels, **limits).train_dataloader())
+    assert all(len(batch.index) == 1 or len(batch.coord) <= limit for batch in batches) and {len(batch.index) for batch in batches} & {2}
+    again = list(data(tiny_store, labels, workers=2, **limits).train_dataloader())
+    assert all(same(one, two) for one, two in zip(batches, again, strict=True))
+    small = list(data(tiny_store, labels, crop=Crop(50), **{**limits, "batch_voxels": 200}).train_dataloader())
+    assert {len(batch.index) for batch in small} == {4}, "a cropped scene counts as its crop"
+    half = data(tiny_store, labels, **limits)
+    monkeypatch.setattr(half, "_place", lambda: (0, 2))
+    assert {len(batch.index) for batch in half.train_dataloader()} == {1}, "the limit is for all ranks together"
+    with pytest.raises(ValueError, match="both batch_voxels and the voxel_counts"):
+        data(tiny_store, labels, batch_voxels=5)
+
+
+def anonymous_megabytes(worker):
+    """What a process holds for itself; pages of mapped files can be dropped at any time and do not count."""
+    text = Path(f"/proc/{worker.pid}/status").read_text()
+    return int(text.split("RssAnon:")[1].split()[0]) / 1024
+
+
+@pytest.mark.slow
+def test_workers_do_not_grow(tmp_path):
+    root = tmp_path / "large"
+    (root / "scenes").mkdir(parents=True)
+    (root / "dataset.yaml").write_text("name: large\nclasses: [a, b]\nsplits: {train: [s0, s1, s2], val: [s3]}\n")
+    for number in range(4):
+        random = generator("large", number)
+        xyz, colour = random.random((1_000_000, 3), np.float32), random.random((1_000_000, 3), np.float32)
+        np.savez(root / "scenes" / f"s{number}.npz", xyz=xyz, rgb=colour, label=random.integers(0, 2, 1_000_000).astype(np.uint8))
+    store = prepare(Folder(root), tmp_path)
+    labels = LabelState(tmp_path / "run", store)
+    labels.append({name: [0] for name in store.splits["train"]}, SceneUnit(), {})
+    voxeliser = Voxeliser(0.02, INPUTS, store.features, len(store.classes))
+    loader = RoundData(store, SimulatedOracle(store), labels, voxeliser, INDOOR, 0, 0, batch_size=1, batches=60, workers=2).train_dataloader()
+    iterator, seen = iter(loader), []
+    for _ in iterator:
+        seen.append(max(anonymous_megabytes(worker) for worker in iterator._workers))
+    assert max(seen[30:]) < max(seen[6:30]) + 40, f"60 scenes of 24 MB: {seen}"

@@ -1,11 +1,15 @@
 """Preparing: resumable at every moment, equal for any number of workers, and honest about broken scenes."""
 
 import errno
+import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +17,13 @@ import pytest
 
 from al3d.data import prepare as prepare_module
 from al3d.data.extras import ColourDiscontinuity, SurfaceVariation
-from al3d.data.prepare import prepare, store_folder
+from al3d.data.jobs import Jobs, Light
+from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.sources.folder import Folder
 from al3d.data.store import Store
 from al3d.files import read_json
 from al3d.progress import console
-from al3d.types import IGNORE, ClassTable, Scene, Partition
+from al3d.types import IGNORE, ClassTable, Partition, Scene
 
 OSD = Path(__file__).parents[3] / "shared" / "data" / "osd"
 
@@ -256,3 +261,150 @@ def test_real_scans(tmp_path):
     assert len(np.unique(np.floor(scene.xyz / 0.02).astype(int), axis=0)) > 0.99 * len(scene)
     assert scene.images[0].camera.width == 640
     assert read_json(store.path / "manifest.json")["classes"] == ["table", "box", "cylinder"]
+
+
+@dataclass(frozen=True)
+class Indexed(Boxes):
+    """Boxes with an index that is made on first use; how often is counted in a folder."""
+
+    log: str = ""
+
+    @cached_property
+    def index(self):
+        (Path(self.log) / f"{os.getpid()}-{uuid.uuid4().hex}").touch()
+        return {f"s{number}": number for number in range(8)}
+
+    def read(self, scene_id):
+        assert self.index[scene_id] >= 0
+        return super().read(scene_id)
+
+
+def test_an_index_stays_home_and_is_made_once_in_each_worker(tmp_path, whole):
+    (tmp_path / "log").mkdir()
+    source = Indexed(log=str(tmp_path / "log"))
+    assert source.index["s3"] == 3
+    assert "index" in vars(source) and "index" not in vars(pickle.loads(pickle.dumps(Light(source))).value)
+    prepare(source, tmp_path / "root", workers=2, **PARTS)
+    assert content(tmp_path / "root") == whole[None]
+    makers = [file.name.split("-")[0] for file in (tmp_path / "log").iterdir()]
+    assert len(makers) == len(set(makers)) <= 3 and "index" in vars(source)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_broken_extras_and_partitions_list_every_scene(tmp_path, workers):
+    with pytest.raises(ValueError, match=r"boxes: broken: 2 of 6 scenes failed; the others are done and stay\n  s1: no s1\n  s4: no s4"):
+        prepare(Boxes(), tmp_path, extras=[BrokenExtra()], workers=workers)
+    store = prepare(Boxes(), tmp_path)
+    assert sorted(file.parent.name for file in store.extra_file(BrokenExtra(), "-").parents[1].rglob("broken.npy")) == ["s0", "s2", "s3", "s5"]
+
+
+@dataclass(frozen=True)
+class BrokenExtra:
+    """Fails for two scenes."""
+
+    name: str = "broken"
+    needs: tuple[str, ...] = ()
+
+    def __call__(self, scene):
+        if scene.id in ("s1", "s4"):
+            raise ValueError(f"no {scene.id}")
+        return np.zeros(len(scene), np.float32)
+
+
+def test_threads_write_the_same_bytes(tmp_path, whole):
+    prepare(Boxes(), tmp_path, workers=3, backend="threading", **PARTS)
+    assert content(tmp_path) == whole[None]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two dask workers in processes of their own."""
+    distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install 'al3d[cluster]'")
+    options = {"processes": True, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    with distributed.LocalCluster(n_workers=2, **options) as local:
+        yield local.scheduler_address
+
+
+def test_a_dask_cluster_writes_the_same_bytes(tmp_path, whole, cluster):
+    for grid in (None, 0.3):
+        prepare(Boxes(), tmp_path / str(grid), grid=grid, backend="dask", scheduler=cluster, **PARTS)
+        assert content(tmp_path / str(grid)) == whole[grid]
+    for broken in (("s1", "s6"), ("s2",)):
+        with pytest.raises(ValueError, match=rf"{len(broken)} of \d scenes failed; the others are done and stay\n  {broken[0]}: {broken[0]}\.ply: line 3"):
+            prepare(Boxes(broken=broken), tmp_path / broken[0], backend="dask", scheduler=cluster)
+    with pytest.raises(ValueError, match=r"broken: 2 of 6 scenes failed(.|\n)*s1: no s1\n  s4: no s4"):
+        prepare(Boxes(), tmp_path / "extra", extras=[BrokenExtra()], backend="dask", scheduler=cluster)
+
+
+@pytest.mark.slow
+def test_dask_without_an_address_starts_its_own_workers(tmp_path, whole):
+    code = "from pathlib import Path\nfrom test_prepare import Boxes, PARTS, prepare\n"
+    code += "if __name__ == '__main__':\n    prepare(Boxes(), Path('own'), workers=2, backend='dask', **PARTS)"
+    (tmp_path / "command.py").write_text(code)
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run([sys.executable, "command.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert content(tmp_path / "own") == whole[None]
+
+
+def test_workers_elsewhere_need_absolute_paths(tmp_path, tiny_root, monkeypatch):
+    monkeypatch.chdir(tiny_root.parent)
+    with pytest.raises(ValueError, match=r"tiny: root is relative, but the workers of tcp://there:1 may run elsewhere: give dataset\.root as an absolute"):
+        prepare(Folder(Path(tiny_root.name)), tmp_path, backend="dask", scheduler="tcp://there:1")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"workers": 0}, "workers=0: preparing needs at least 1"),
+        ({"workers": "two"}, "workers=two"),
+        ({"backend": "spark"}, "prepare.backend='spark' is not one of loky, threading, dask"),
+        ({"scheduler": "tcp://a:1"}, "prepare.scheduler='tcp://a:1' is for prepare.backend=dask, but the backend is loky"),
+        ({"backend": "dask", "scheduler": "nonsense://a"}, "prepare.scheduler='nonsense://a': no dask scheduler answers there"),
+    ],
+)
+def test_wrong_places_to_work_are_named(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        prepare(Boxes(), tmp_path, **options)
+
+
+def test_without_dask_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"prepare\.backend=dask needs dask: pip install 'al3d\[cluster\]'"):
+        prepare(Boxes(), tmp_path, workers=2, backend="dask")
+
+
+def test_old_leftovers_are_removed_and_young_ones_stay(tmp_path, whole):
+    path = store_folder(Boxes(), tmp_path)
+    unit = path / "unit" / "0" / ".s1.npy.77.tmp"
+    old = [path / "scenes" / ".s0.77.tmp", path / "truth" / ".s0.npy.77.tmp"]
+    young = path / "truth" / ".s9.npy.78.tmp"
+    for place in (old[0], unit.parent, young.parent):
+        place.mkdir(parents=True)
+    (old[0] / "xyz.npy").write_bytes(b"half")
+    for file in (old[1], young, unit):
+        file.write_bytes(b"half")
+    for place in (*old, unit):
+        os.utime(place, (0, 0))
+    prepare(Boxes(), tmp_path, **PARTS)
+    assert not any(place.exists() for place in (*old, unit)) and young.exists()
+    young.unlink()
+    assert content(tmp_path) == whole[None]
+
+
+def test_a_store_travels_as_its_path_and_is_opened_once(tmp_path):
+    store = prepare(Boxes(), tmp_path)
+    sent = pickle.dumps(store)
+    assert len(sent) < 400
+    first = pickle.loads(sent)
+    assert first is pickle.loads(sent) and first.sizes == store.sizes and first is not store
+
+
+def test_voxels_are_counted_once_for_every_scene(tmp_path, monkeypatch):
+    store = prepare(Boxes(), tmp_path)
+    wanted = {name: len(np.unique(np.rint((xyz := store.scene(name).xyz) / 0.1 - xyz.min(axis=0) / 0.1), axis=0)) for name in store.sizes}
+    counts = voxel_counts(store, 0.1, Jobs(2))
+    assert counts.keys() == wanted.keys() and all(abs(counts[name] - wanted[name]) <= 2 for name in wanted), "rounding to even may differ"
+    assert voxel_counts(store, 0.2) != counts
+    monkeypatch.setattr(prepare_module, "_count_voxels", None)
+    assert voxel_counts(Store(store.path), 0.1) == counts

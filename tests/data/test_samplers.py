@@ -1,5 +1,6 @@
 """Samplers are pure functions of their place: of epoch, batch, rank, and of nothing else."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from al3d.data.samplers import Blocks, Share, TrainBatches
+from al3d.rng import generator
 
 PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -38,6 +40,42 @@ def test_resuming_at_an_epoch_equals_the_undisturbed(scenes, batch_size, batches
     assert all(count == whole // scenes for count in Counter(scene for scene, _ in row[:whole]).values())
     merged = TrainBatches(range(scenes), batch_size, 4 * batches, (0, "train"))
     assert epoch(merged, 0) == [batch for batches_ in all_epochs for batch in batches_], "the length of an epoch does not matter"
+
+
+def naive_batches(scenes, voxels, most, limit, key, count):
+    """Fill batch after batch from the endless row."""
+    row = (scene for turn in itertools.count() for scene in generator(*key, "order", turn).permutation(len(scenes)))
+    batches, batch, total, position = [], [], 0, 0
+    while len(batches) < count:
+        place = next(row)
+        if len(batch) == most or (batch and total + voxels[place] > limit):
+            batches.append(batch)
+            batch, total = [], 0
+        batch.append((scenes[place], position))
+        total, position = total + voxels[place], position + 1
+    return batches
+
+
+@PROPERTY
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=9), st.integers(1, 5), st.integers(1, 120), st.integers(1, 3), st.integers(0, 4))
+def test_batches_by_voxels_are_filled_in_order(voxels, most, limit, world, number):
+    scenes, key = list(range(10, 10 + len(voxels))), (0, "train")
+    wanted = naive_batches(scenes, voxels, most, limit, key, 3 * world * 5)
+    ranks = [TrainBatches(scenes, most, 3, key, rank, world, limit, voxels) for rank in range(world)]
+    together = [batch for step in zip(*(epoch(rank, number) for rank in ranks), strict=True) for batch in step]
+    assert together == wanted[3 * world * number : 3 * world * (number + 1)], "and a sampler that starts at an epoch sees what the others saw"
+    size = dict(zip(scenes, voxels, strict=True))
+    for batch in together:
+        assert 1 <= len(batch) <= most and (len(batch) == 1 or sum(size[scene] for scene, _ in batch) <= limit)
+    turned = TrainBatches(scenes, most, 3, key, 0, world, limit, voxels)
+    assert [epoch(turned, other) for other in (3, 0, number)][2] == epoch(ranks[0], number), "in whatever order epochs are asked for"
+
+
+def test_a_limit_that_never_bites_changes_nothing():
+    plain, limited = TrainBatches(range(7), 3, 9, (0,)), TrainBatches(range(7), 3, 9, (0,), limit=30, voxels=[10] * 7)
+    assert epoch(plain, 2) == epoch(limited, 2)
+    with pytest.raises(ValueError, match="need a voxel count per scene: 2 counts for 7 scenes"):
+        TrainBatches(range(7), 3, 9, (0,), limit=30, voxels=[1, 2])
 
 
 def test_orders_differ_by_key_and_turn():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al3d.data.voxelise import LIMIT, first_rows, majority_label, mean_rows, voxelise
+from al3d.data.voxelise import LIMIT, box, first_label, first_rows, majority_label, mean_rows, voxelise
 from al3d.rng import generator
 from al3d.types import IGNORE
 
@@ -79,3 +79,34 @@ def test_a_cloud_may_span_the_limit_but_not_more():
 def test_a_single_point_is_one_voxel():
     coord, inverse = voxelise(np.array([[-3.2, 1e4, 0.1]], np.float32), 0.05)
     assert coord.tolist() == [[0, 0, 0]] and inverse.tolist() == [0]
+
+
+@PROPERTY
+@given(st.integers(0, 10**6), st.integers(1, 80), st.integers(1, 5))
+def test_the_first_points_label_wins_even_when_it_is_unknown(seed, points, voxels):
+    random = generator("first", seed)
+    inverse = np.concatenate([np.arange(voxels), random.integers(0, voxels, points)])
+    label = random.choice(np.array([0, 1, 2, IGNORE], np.uint8), voxels + points)
+    got = first_label(label, inverse, voxels)
+    assert got.tolist() == [int(label[np.flatnonzero(inverse == voxel)[0]]) for voxel in range(voxels)] and got.dtype == np.int64
+
+
+def test_first_loses_an_asked_point_that_majority_keeps():
+    label, inverse = np.array([IGNORE, 2, 1, 0], np.uint8), np.array([0, 0, 1, 1])
+    assert first_label(label, inverse, 2).tolist() == [IGNORE, 1] and majority_label(label, inverse, 2, 3).tolist() == [2, 0]
+
+
+@PROPERTY
+@given(st.integers(0, 10**6), st.integers(1, 300), st.sampled_from([0.05, 0.3, 1.0, 100.0]))
+def test_compiled_loops_have_the_bits_of_numpy(seed, points, size):
+    xyz = cloud(seed, points)
+    cells = np.rint((xyz - xyz.min(axis=0)) / np.float32(size)).astype(np.int64)
+    keys, back = np.unique((cells[:, 0] << 32) | (cells[:, 1] << 16) | cells[:, 2], return_inverse=True)
+    coord, inverse = voxelise(xyz, size)
+    assert np.array_equal(coord, np.stack([keys >> 32, (keys >> 16) & 0xFFFF, keys & 0xFFFF], axis=1)) and np.array_equal(inverse, back)
+    low, high = box(xyz)
+    assert np.array_equal(low, xyz.min(axis=0)) and np.array_equal(high, xyz.max(axis=0)) and low.dtype == np.float32
+    values = generator("bits", seed).normal(size=(points, 3)).astype(np.float32)
+    sums = np.stack([np.bincount(inverse, weights=column, minlength=len(coord)) for column in values.T], axis=1)
+    assert np.array_equal(mean_rows(values, inverse, len(coord)), (sums / np.bincount(inverse)[:, None]).astype(np.float32))
+    assert np.array_equal(mean_rows(np.asfortranarray(values), inverse, len(coord)), mean_rows(values, inverse, len(coord)))

@@ -12,7 +12,7 @@ from torch import nn
 
 from al3d.compose import make_trainer
 from al3d.data.augment import Colour, Rotate
-from al3d.data.batch import Voxeliser
+from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
 from al3d.data.labels import LabelState
 from al3d.data.oracle import SimulatedOracle
@@ -65,13 +65,14 @@ class Kill(pl.Callback):
         self.steps_seen.append(trainer.global_step)
 
 
-def train(store, folder, kill=None, workers=0, steps=STEPS):
+def train(store, folder, kill=None, workers=0, steps=STEPS, **more):
     """What `rounds.train` does, with a toy network."""
     labels = LabelState(folder.path, store)
     if not labels.rounds:
         labels.append({name: [0] for name in store.splits["train"][:3]}, SceneUnit(), {})
     voxeliser = Voxeliser(0.1, ("red", "green", "blue", "x", "y", "z"), store.features, 3)
-    data = RoundData(store, SimulatedOracle(store), labels, voxeliser, (Rotate(), Colour()), 0, 0, batch_size=2, batches=BATCHES, workers=workers)
+    values = {"batch_size": 2, "batches": BATCHES, "workers": workers, **more}
+    data = RoundData(store, SimulatedOracle(store), labels, voxeliser, (Rotate(), Colour()), 0, 0, **values)
     torch.manual_seed(7)
     module = Segmenter(Toy(), 3, partial(torch.optim.Adam, lr=0.01), CrossEntropy(), "cosine")
     torch.manual_seed(int(time.time_ns()) % 2**31)  # nothing may hang on the global state
@@ -125,6 +126,16 @@ def test_a_killed_training_ends_with_the_same_bits(tiny_store, tmp_path, undistu
     assert last.steps_seen[0] % BATCHES == 0 and last.steps_seen == list(range(last.steps_seen[0], STEPS))
     assert equal(final["state_dict"], undisturbed["state_dict"])
     assert not folder.resume(0).exists()
+
+
+def test_a_killed_training_with_crops_and_batches_by_voxels_ends_with_the_same_bits(tiny_store, tmp_path, undisturbed):
+    counts = {name: 100 + 50 * place for place, name in enumerate(tiny_store.splits["train"])}
+    more = {"crop": Crop(150), "batch_size": 3, "batch_voxels": 300, "voxel_counts": counts}
+    whole = train(tiny_store, RunFolder(tmp_path / "whole"), **more)
+    with pytest.raises(Killed):
+        train(tiny_store, RunFolder(tmp_path / "killed"), Kill(step=6), 1, **more)
+    final = train(tiny_store, RunFolder(tmp_path / "killed"), None, 1, **more)
+    assert equal(final["state_dict"], whole["state_dict"]) and not equal(final["state_dict"], undisturbed["state_dict"])
 
 
 def test_a_checkpoint_half_written_is_not_trusted(tiny_store, tmp_path, undisturbed, monkeypatch):

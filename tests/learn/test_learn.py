@@ -171,3 +171,20 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
     assert bool(net.net.last.weight.any())
     with pytest.raises(ValueError, match=r"last\.ckpt does not fit this network"):
         load_weights(module(net=FakeNet(width=6)), tmp_path / "last.ckpt")
+
+
+def test_tiles_judge_and_predict_every_voxel_once():
+    item = batch([IGNORE] * 40, [place % 3 for place in range(60)], [place % 40 for place in range(60)])
+    item.coord[:, 1] = torch.arange(40, dtype=torch.int32)
+    results = []
+    for size in (None, 40, 7):
+        net = module(tile_voxels=size, tile_halo=3)
+        trainer().test(net, loader([item]), verbose=False)
+        (got,) = trainer().predict(net, loader([item]))
+        results.append((net.judged(), got.prob, got.feature))
+    assert all(np.array_equal(one, two) for one, two in zip(results[0], results[1], strict=True))
+    assert np.array_equal(results[2][0], results[0][0]) and results[0][0].sum() == 60
+    for one, two in zip(results[0][1:], results[2][1:], strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"learner\.tile_voxels=-3"):
+        module(tile_voxels=-3)

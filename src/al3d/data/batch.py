@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from al3d.data.voxelise import first_rows, majority_label, mean_rows, voxelise
-from al3d.types import F32, I32, I64, U8
+from al3d.data.voxelise import box, first_label, first_rows, majority_label, mean_rows, voxelise
+from al3d.types import F32, I32, I64, IGNORE, U8
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Voxels:
 class Batch:
     """coord i32[V,4] (scene in batch, x, y, z), feat f32[V,c], label i64[V], inverse i64[N] into V; `index` names the scenes.
 
-    `point_label` i64[N] holds the labels to be judged by, in evaluation only. Not frozen: Lightning moves it between devices.
+    `point_label` i64[N] holds the labels to be judged by, in evaluation only; `views` other augmented copies of the same scene, in
+    prediction only. Not frozen: Lightning moves it between devices.
     """
 
     coord: Tensor
@@ -36,15 +37,17 @@ class Batch:
     inverse: Tensor
     index: list[int]
     point_label: Tensor | None = None
+    views: list[Batch] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Voxeliser:
     """Scene arrays to `Voxels`: `size` metres, `inputs` columns by name (attributes and x, y, z), one row per voxel.
 
-    `reduce` "mean" averages the points of a voxel, "first" keeps the first point as the papers do. `center` moves x and y to the
-    middle of the cloud's box and z to its lowest point, so that inputs do not depend on where a building stands; the papers'
-    code does not.
+    `reduce` "mean" averages the points of a voxel, "first" keeps the first point as the papers do. `voxel_label` "majority" takes
+    the most frequent of the asked points' labels, "first" the first point's, asked or not, as the papers' code does (D-30).
+    `center` moves x and y to the middle of the cloud's box and z to its lowest point, so that inputs do not depend on where a
+    building stands; the papers' code does not.
     """
 
     size: float
@@ -53,6 +56,7 @@ class Voxeliser:
     classes: int
     reduce: str = "mean"
     center: bool = True
+    voxel_label: str = "majority"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))
@@ -62,20 +66,52 @@ class Voxeliser:
             raise ValueError(f"dataset.inputs names {wrong or 'nothing'}; this data set has {', '.join(known)}")
         if not self.size > 0 or self.reduce not in ("mean", "first"):
             raise ValueError(f"voxels need a positive size and reduce mean or first, got {self.size}, {self.reduce!r}")
+        if self.voxel_label not in ("majority", "first"):
+            raise ValueError(f"dataset.voxel_label={self.voxel_label!r} is not one of majority, first")
 
     def __call__(self, xyz: F32, feat: F32, label: U8) -> Voxels:
         coord, inverse = voxelise(xyz, self.size)
-        columns = np.concatenate([feat, self._centered(xyz)], axis=1)
-        chosen = [(*self.attributes, "x", "y", "z").index(name) for name in self.inputs]
+        columns = [*feat.T, *self._centered(xyz).T]
+        chosen = [columns[(*self.attributes, "x", "y", "z").index(name)] for name in self.inputs]
         reduce = mean_rows if self.reduce == "mean" else first_rows
-        rows = reduce(columns[:, chosen], inverse, len(coord))
+        rows = reduce(np.stack(chosen, axis=1), inverse, len(coord))
+        if self.voxel_label == "first":
+            return Voxels(coord, rows, inverse, first_label(label, inverse, len(coord)))
         return Voxels(coord, rows, inverse, majority_label(label, inverse, len(coord), self.classes))
 
     def _centered(self, xyz: F32) -> F32:
         if not self.center:
             return xyz
-        low, high = xyz.min(axis=0), xyz.max(axis=0)
+        low, high = box(np.ascontiguousarray(xyz))
         return xyz - np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]], np.float32)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Cuts a scene of more than `voxels` voxels to the `voxels` nearest in x and y to one of its labelled voxels, which `random` draws.
+
+    Coordinates and inputs stay those of the whole scene, so that a crop looks like its part of the scene does in evaluation. Of
+    equally near voxels the first in order stay; without a labelled voxel any voxel may be the middle.
+    Raises: ValueError unless `voxels` is a positive whole number.
+    """
+
+    voxels: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.voxels, bool) or not isinstance(self.voxels, int) or self.voxels < 1:
+            raise ValueError(f"dataset.crop_voxels={self.voxels!r}: give a whole number of voxels from 1 on, or null for whole scenes")
+
+    def __call__(self, scene: Voxels, random: np.random.Generator) -> Voxels:
+        """The part of `scene`; `inverse` then counts the points of the part alone."""
+        if len(scene.coord) <= self.voxels:
+            return scene
+        labelled = np.flatnonzero(scene.label != IGNORE)
+        middle = labelled[random.integers(len(labelled))] if len(labelled) else random.integers(len(scene.coord))
+        offset = (scene.coord[:, :2] - scene.coord[middle, :2]).astype(np.int64)
+        kept = np.zeros(len(scene.coord), dtype=bool)
+        kept[np.argsort((offset**2).sum(axis=1), kind="stable")[: self.voxels]] = True
+        place = np.cumsum(kept) - 1
+        return Voxels(scene.coord[kept], scene.feat[kept], place[scene.inverse[kept[scene.inverse]]], scene.label[kept])
 
 
 def collate(items: Sequence[tuple[int, Voxels]]) -> Batch:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from al3d.data.augment import Augmentation
-from al3d.data.batch import Batch, Voxeliser, collate, judged
+from al3d.data.batch import Batch, Crop, Voxeliser, collate, judged
 from al3d.data.labels import LabelState
 from al3d.data.samplers import Blocks, Share, TrainBatches
 from al3d.data.store import Store
 from al3d.rng import Key, generator
-from al3d.types import IGNORE, Oracle
+from al3d.types import F32, IGNORE, Oracle
 
 
 @dataclass(frozen=True)
 class TrainScenes(Dataset[tuple[int, object]]):
-    """(scene, draw) -> that scene with the labels bought up to `round_index`, augmented by the draw's own randomness."""
+    """(scene, draw) -> that scene with the labels bought up to `round_index`, augmented and cropped by the draw's own randomness."""
 
     store: Store
     oracle: Oracle
@@ -30,17 +30,16 @@ class TrainScenes(Dataset[tuple[int, object]]):
     augment: tuple[Augmentation, ...]
     round_index: int
     key: Key
+    crop: Crop | None = None
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[int, object]:
         index, draw = item
         name = self.scenes[index]
         scene = self.store.scene(name)
         label = self.oracle.answer(name, self.labels.asked(name, self.round_index))
-        random = generator(*self.key, "augment", draw, name)
-        xyz, feat = np.asarray(scene.xyz), np.asarray(scene.feat)
-        for step in self.augment:
-            xyz, feat = step(xyz, feat, random)
-        return index, self.voxeliser(xyz.astype(np.float32), feat, label)
+        xyz, feat = _augmented(np.asarray(scene.xyz), np.asarray(scene.feat), self.augment, (*self.key, "augment", draw, name))
+        voxels = self.voxeliser(xyz, feat, label)
+        return index, self.crop(voxels, generator(*self.key, "crop", draw, name)) if self.crop else voxels
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,37 @@ class JudgedScenes(Dataset[Batch]):
 
 @dataclass(frozen=True)
 class PoolScenes(Dataset[Batch]):
-    """scene -> a batch of it alone, not augmented, without any label."""
+    """scene -> a batch of it alone, without any label: as it is, or with `views` > 1 so many augmented copies, drawn by (key, view, scene)."""
 
     store: Store
     scenes: tuple[str, ...]
     voxeliser: Voxeliser
+    views: int = 1
+    augment: tuple[Augmentation, ...] = ()
+    key: Key = ()
 
     def __getitem__(self, index: int) -> Batch:
-        return _plain(self.store, self.scenes[index], index, self.voxeliser)
+        name = self.scenes[index]
+        if self.views == 1:
+            return _plain(self.store, name, index, self.voxeliser)
+        first, *others = (_plain(self.store, name, index, self.voxeliser, self.augment, (*self.key, view, name)) for view in range(self.views))
+        return replace(first, views=others)
 
 
-def _plain(store: Store, name: str, index: int, voxeliser: Voxeliser) -> Batch:
+def _plain(store: Store, name: str, index: int, voxeliser: Voxeliser, augment: tuple[Augmentation, ...] = (), key: Key = ()) -> Batch:
     scene = store.scene(name)
-    unknown = np.full(len(scene), IGNORE, np.uint8)
-    return collate([(index, voxeliser(np.asarray(scene.xyz), np.asarray(scene.feat), unknown))])
+    xyz, feat = _augmented(np.asarray(scene.xyz), np.asarray(scene.feat), augment, key)
+    return collate([(index, voxeliser(xyz, feat, np.full(len(scene), IGNORE, np.uint8)))])
+
+
+def _augmented(xyz: F32, feat: F32, augment: tuple[Augmentation, ...], key: Key) -> tuple[F32, F32]:
+    """The scene after every step, drawn from one generator keyed by `key`."""
+    if not augment:
+        return xyz, feat
+    random = generator(*key)
+    for step in augment:
+        xyz, feat = step(xyz, feat, random)
+    return xyz.astype(np.float32), feat
 
 
 def _alone(batches: list[Batch]) -> Batch:
@@ -86,8 +102,10 @@ def _alone(batches: list[Batch]) -> Batch:
 class RoundData(pl.LightningDataModule):
     """The loaders of one round.
 
-    `batch_size` counts scenes over all ranks; `batches` is how many make an epoch (a checkpoint is written after each);
-    `blocks` are the pool scenes still to be predicted. Test and predict take one scene at a time: predictions then do not
+    `batch_size` counts scenes over all ranks, and so does `batch_voxels`, the voxels of a batch before augmentation (`voxel_counts`:
+    scene -> voxels); `crop` cuts large training scenes. `batches` is how many make an epoch (a checkpoint is written after each);
+    `blocks` are the pool scenes still to be predicted, `reach` adds those that must be predicted with them; each is predicted from `views`
+    augmented copies (1: as it is). Test and predict take one scene at a time: predictions then do not
     depend on which scenes share a batch, and memory is bounded by one scene.
     """
 
@@ -105,12 +123,21 @@ class RoundData(pl.LightningDataModule):
         blocks: Sequence[range] = (),
         workers: int = 0,
         judged_points: str = "raw",
+        crop: Crop | None = None,
+        batch_voxels: int | None = None,
+        voxel_counts: Mapping[str, int] | None = None,
+        reach: Callable[[Sequence[range]], list[int]] | None = None,
+        views: int = 1,
     ) -> None:
         super().__init__()
         self.store, self.oracle, self.labels, self.voxeliser = store, oracle, labels, voxeliser
         self.augment, self.round_index, self.rng = tuple(augment), round_index, rng
         self.batch_size, self.batches, self.blocks, self.workers = batch_size, batches, tuple(blocks), workers
-        self.judged_points = judged_points
+        self.judged_points, self.crop = judged_points, crop
+        self.reach, self.views = reach, views
+        if (batch_voxels is None) != (voxel_counts is None):
+            raise ValueError("batches by voxel count need both batch_voxels and the voxel_counts of the scenes")
+        self.batch_voxels, self.voxel_counts = batch_voxels, voxel_counts
         self.train_scenes, self.judged_scenes = store.splits["train"], store.splits["val"]
 
     def train_dataloader(self) -> DataLoader[tuple[int, object]]:
@@ -123,8 +150,8 @@ class RoundData(pl.LightningDataModule):
         key: Key = (self.rng, "train", self.round_index)
         touched = {name for r in range(self.round_index + 1) for name in self.labels.scenes(r)}
         scenes = [index for index, name in enumerate(self.train_scenes) if name in touched]
-        dataset = TrainScenes(self.store, self.oracle, self.labels, self.train_scenes, self.voxeliser, self.augment, self.round_index, key)
-        sampler = TrainBatches(scenes, self.batch_size // world, self.batches, key, rank, world)
+        dataset = TrainScenes(self.store, self.oracle, self.labels, self.train_scenes, self.voxeliser, self.augment, self.round_index, key, self.crop)
+        sampler = TrainBatches(scenes, self.batch_size // world, self.batches, key, rank, world, *self._voxel_limit(scenes, world))
         sampler.set_epoch(self._epochs_done())
         return DataLoader(dataset, batch_sampler=sampler, num_workers=self.workers, collate_fn=collate, persistent_workers=self.workers > 0)
 
@@ -134,9 +161,16 @@ class RoundData(pl.LightningDataModule):
         return DataLoader(dataset, sampler=Share(len(self.judged_scenes), *self._place()), num_workers=self.workers, collate_fn=_alone)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The pool scenes of this rank's unfinished blocks."""
-        dataset = PoolScenes(self.store, self.train_scenes, self.voxeliser)
-        return DataLoader(dataset, sampler=Blocks(self.blocks, *self._place()), num_workers=self.workers, collate_fn=_alone)
+        """The pool scenes of this rank's unfinished blocks, and those that they reach."""
+        dataset = PoolScenes(self.store, self.train_scenes, self.voxeliser, self.views, self.augment, (self.rng, "view", self.round_index))
+        return DataLoader(dataset, sampler=Blocks(self.blocks, *self._place(), self.reach), num_workers=self.workers, collate_fn=_alone)
+
+    def _voxel_limit(self, scenes: Sequence[int], world: int) -> tuple[int | None, list[int]]:
+        """The voxels of one rank's batch, and those of each of `scenes`."""
+        if self.batch_voxels is None or self.voxel_counts is None:
+            return None, []
+        counts = [self.voxel_counts[self.train_scenes[index]] for index in scenes]
+        return self.batch_voxels // world, [min(count, self.crop.voxels) for count in counts] if self.crop else counts
 
     def _epochs_done(self) -> int:
         """The epochs that a resumed training has behind it: workers draw their first batches before Lightning sets the epoch."""

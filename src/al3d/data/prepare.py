@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from al3d.data.extras import Extra
 from al3d.data.grid import subsample
 from al3d.data.hashing import array_hash, described, hash_of
+from al3d.data.jobs import Jobs, Light, relative_paths
 from al3d.data.sources.names import checked_id
 from al3d.data.store import FORMAT, Store, image_content
-from al3d.files import read_json, whole_file, whole_folder, write_json
-from al3d.progress import console, track
+from al3d.data.voxelise import voxelise
+from al3d.files import read_json, remove_leftovers, whole_file, whole_folder, write_json
+from al3d.progress import console
 from al3d.types import F32, I32, IGNORE, U8, Array, Partitioner, Scene, Source
 
 
@@ -28,29 +29,46 @@ def prepare(
     partitioners: Sequence[Partitioner] = (),
     workers: int = 1,
     computed_splits: Sequence[str] = ("train",),
+    backend: str = "loky",
+    scheduler: str | None = None,
 ) -> Store:
     """Write the scenes of `source` to `<root>/<name>-<hash>` and compute `extras` and stored unit ids; what is there is kept.
 
     `grid` (metres) subsamples every scene. Extras and unit ids are computed for `computed_splits`, where labels are bought.
-    `workers` processes share the scenes; the files do not depend on their number.
+    `workers`, `backend` and `scheduler` say where the scenes are worked on (see `Jobs`); the files do not depend on it. What killed
+    processes left half-written is never read, and removed a day later.
     Raises: ValueError listing every scene that could not be prepared, after the others were; OSError when the disk is full.
     """
-    if workers < 1:
-        raise ValueError(f"workers={workers}: preparing needs at least 1 process")
+    jobs = Jobs(workers, backend, scheduler)
     if grid is not None and not (np.isfinite(grid) and grid > 0):
         raise ValueError(f"grid={grid}: give a positive cell size in metres, or None for every point")
-    path = store_folder(source, Path(root), splits, grid)
+    path = store_folder(source, _reachable(jobs, source, Path(root)), splits, grid)
     if not (path / "manifest.json").is_file():
         listed = _listed(source, splits)
+        remove_leftovers(path)
         ids = [scene for scenes in listed.values() for scene in scenes]
         todo = [scene for scene in ids if not (path / "scenes" / scene / "meta.json").is_file()]
-        _each(partial(_write_scene, source, source.features, path, grid), todo, f"{source.name}: scenes", workers)
+        jobs.each(partial(_write_scene, Light(source), source.features, path, grid), todo, f"{source.name}: scenes")
         _write_manifest(path, source, listed, grid)
     store = Store(path)
     ids = [scene for split in computed_splits for scene in store.splits.get(split, ())]
-    _compute_extras(store, extras, ids, workers)
-    _compute_units(store, partitioners, ids, workers)
+    _compute_extras(store, extras, ids, jobs)
+    _compute_units(store, partitioners, ids, jobs)
     return store
+
+
+def voxel_counts(store: Store, size: float, jobs: Jobs | None = None) -> Mapping[str, int]:
+    """How many voxels of `size` metres every scene has when it is not augmented; counted once, then read from a file of the store.
+
+    Raises: ValueError listing every scene that cannot be voxelised.
+    """
+    file = store.path / "voxels" / f"{hash_of(float(size))}.json"
+    if not file.is_file():
+        ids = sorted(store.sizes)
+        counts = (jobs or Jobs()).each(partial(_count_voxels, store, float(size)), ids, f"{store.name}: voxels of {size:g} m")
+        write_json(file, {"size": size, "voxels": dict(zip(ids, counts, strict=True))})
+    counted: Mapping[str, int] = read_json(file)["voxels"]
+    return counted
 
 
 def store_folder(source: Source, root: Path, splits: Sequence[str] = ("train", "val"), grid: float | None = None) -> Path:
@@ -70,30 +88,24 @@ def _listed(source: Source, splits: Sequence[str]) -> dict[str, list[str]]:
     return listed
 
 
-def _each(work: Callable[[str], None], ids: Sequence[str], name: str, workers: int) -> None:
-    """Run `work` for every id; broken scenes are collected. Raises: ValueError listing them all."""
-    attempts = partial(_attempt, work)
-    results: Iterable[str | None]
-    if workers == 1 or len(ids) < 2:
-        results = map(attempts, ids)
-    else:
-        results = Parallel(n_jobs=min(workers, len(ids)), backend="loky", return_as="generator")(delayed(attempts)(scene) for scene in ids)
-    broken = [f"  {scene}: {reason}" for scene, reason in zip(ids, track(results, name, len(ids)), strict=True) if reason]
-    if broken:
-        raise ValueError(f"{name}: {len(broken)} of {len(ids)} scenes failed; the others are done and stay\n" + "\n".join(broken))
+def _reachable(jobs: Jobs, source: Source, root: Path) -> Path:
+    """`root` as workers on other machines can use it. Raises: ValueError when they could not find the raw files."""
+    if jobs.scheduler is None:
+        return root
+    relative = relative_paths(source)
+    if relative:
+        names = ", ".join(relative)
+        raise ValueError(f"{source.name}: {names} is relative, but the workers of {jobs.scheduler} may run elsewhere: give dataset.root as an absolute path")
+    return root.absolute()
 
 
-def _attempt(work: Callable[[str], None], scene_id: str) -> str | None:
-    """None, or why the scene's data is broken; anything else (no space, a bug) stops the whole run."""
-    try:
-        work(scene_id)
-    except (ValueError, FileNotFoundError) as error:
-        return str(error)
-    return None
+def _count_voxels(store: Store, size: float, scene_id: str) -> int:
+    return len(voxelise(np.asarray(store.scene(scene_id).xyz), size)[0])
 
 
-def _write_scene(source: Source, features: tuple[str, ...], path: Path, grid: float | None, scene_id: str) -> None:
+def _write_scene(light: Light[Source], features: tuple[str, ...], path: Path, grid: float | None, scene_id: str) -> None:
     """Read one scene and write it; its folder in `scenes/` comes last and says that the rest is there."""
+    source = light.value
     scene, raw_label = source.read(scene_id)
     classes = len(source.classes)
     _check(scene, raw_label, scene_id, features, classes)
@@ -163,27 +175,29 @@ def _write_manifest(path: Path, source: Source, listed: dict[str, list[str]], gr
     write_json(path / "manifest.json", content)
 
 
-def _compute_extras(store: Store, extras: Sequence[Extra], ids: Sequence[str], workers: int) -> None:
+def _compute_extras(store: Store, extras: Sequence[Extra], ids: Sequence[str], jobs: Jobs) -> None:
     for extra in extras:
         missing = [name for place, name in enumerate(extra.needs) if store.features[place : place + 1] != (name,)]
         if missing:
             raise ValueError(f"{extra.name} needs the features {', '.join(extra.needs)} first, but {store.name} has {', '.join(store.features)}: leave it out")
         todo = [scene for scene in ids if not store.extra_file(extra, scene).is_file()]
         _describe(store.extra_file(extra, "-").parents[1], extra, todo)
-        _each(partial(_write_extra, store, extra), todo, f"{store.name}: {extra.name}", workers)
+        jobs.each(partial(_write_extra, store, extra), todo, f"{store.name}: {extra.name}")
 
 
-def _compute_units(store: Store, partitioners: Sequence[Partitioner], ids: Sequence[str], workers: int) -> None:
+def _compute_units(store: Store, partitioners: Sequence[Partitioner], ids: Sequence[str], jobs: Jobs) -> None:
     for partitioner in partitioners:
         if not partitioner.stored:
             continue
         todo = [scene for scene in ids if not store.unit_file(partitioner, scene).is_file()]
         _describe(store.unit_file(partitioner, "-").parent, partitioner, todo)
-        _each(partial(_write_unit, store, partitioner), todo, f"{store.name}: {partitioner.name} units", workers)
+        jobs.each(partial(_write_unit, store, partitioner), todo, f"{store.name}: {partitioner.name} units")
 
 
 def _describe(folder: Path, maker: object, todo: Sequence[str]) -> None:
-    """Leave a note for people about what is in a folder whose name is a hash."""
+    """Leave a note for people about what is in a folder whose name is a hash, and clear what was left half-written there."""
+    if todo:
+        remove_leftovers(folder)
     if todo and not (folder / "made_by.json").is_file():
         write_json(folder / "made_by.json", described(maker))
 

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 from torch.utils.data import Sampler
 
 from al3d.rng import Key, generator
 
 
 class TrainBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (scene, draw): an endless row of keyed permutations of the labelled scenes, cut into equal batches.
+    """Batches of (scene, draw): an endless row of keyed permutations of the labelled scenes, cut into batches.
 
     Batch b of epoch e on rank k is a pure function of (key, e, b, k), so a resumed training sees what an undisturbed one saw.
-    `draw` is the position in the endless row: it keys the augmentation.
+    `draw` is the position in the endless row: it keys the augmentation. Ranks take turns at the batches of the row.
+    A batch has `batch_size` scenes; with a `limit` it ends before the scene that would bring its `voxels` (one number per scene of
+    `scenes`) above it, but never before its first scene. Where batch b starts then follows from the row's beginning, which is walked again.
     """
 
-    def __init__(self, scenes: Sequence[int], batch_size: int, batches: int, key: Key, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        scenes: Sequence[int],
+        batch_size: int,
+        batches: int,
+        key: Key,
+        rank: int = 0,
+        world: int = 1,
+        limit: int | None = None,
+        voxels: Sequence[int] = (),
+    ) -> None:
         if not scenes:
             raise ValueError("there is no labelled scene to train on: the seed bought nothing that can be learnt from")
+        if limit is not None and len(voxels) != len(scenes):
+            raise ValueError(f"batches of at most {limit} voxels need a voxel count per scene: {len(voxels)} counts for {len(scenes)} scenes")
         self.scenes, self.batch_size, self.batches, self.key = list(scenes), batch_size, batches, key
         self.rank, self.world, self.epoch = rank, world, 0
+        self.limit, self.voxels = limit, list(voxels)
         self.sampler = self  # Lightning calls set_epoch on `batch_sampler.sampler`
+        self._starts = [0]
+        self._turn, self._order = -1, np.zeros(0, np.int64)
 
     def set_epoch(self, epoch: int) -> None:
         """Move to an epoch; Lightning calls this."""
@@ -32,12 +50,31 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for batch in range(self.epoch * self.batches, (self.epoch + 1) * self.batches):
-            start = (batch * self.world + self.rank) * self.batch_size
-            yield [(self._scene(position), position) for position in range(start, start + self.batch_size)]
+            number = batch * self.world + self.rank
+            yield [(self.scenes[self._place(position)], position) for position in range(self._start(number), self._start(number + 1))]
 
-    def _scene(self, position: int) -> int:
+    def _start(self, number: int) -> int:
+        """The position in the row where batch `number` of all ranks' batches starts."""
+        if self.limit is None:
+            return number * self.batch_size
+        while len(self._starts) <= number:
+            self._starts.append(self._end(self._starts[-1], self.limit))
+        return self._starts[number]
+
+    def _end(self, start: int, limit: int) -> int:
+        total = 0
+        for position in range(start, start + self.batch_size):
+            total += self.voxels[self._place(position)]
+            if total > limit and position > start:
+                return position
+        return start + self.batch_size
+
+    def _place(self, position: int) -> int:
+        """Which of `scenes` is at a position of the row."""
         turn, place = divmod(position, len(self.scenes))
-        return self.scenes[int(generator(*self.key, "order", turn).permutation(len(self.scenes))[place])]
+        if turn != self._turn:
+            self._turn, self._order = turn, generator(*self.key, "order", turn).permutation(len(self.scenes))
+        return int(self._order[place])
 
 
 class Share(Sampler[int]):
@@ -53,12 +90,17 @@ class Share(Sampler[int]):
         return iter(self.indices)
 
 
-class Blocks(Sampler[int]):
-    """The scenes of this rank's contiguous share of the unfinished blocks, in order."""
+def share_of(blocks: Sequence[range], rank: int, world: int) -> Sequence[range]:
+    """The contiguous share of the blocks that a rank has."""
+    return blocks[rank * len(blocks) // world : (rank + 1) * len(blocks) // world]
 
-    def __init__(self, blocks: Sequence[range], rank: int = 0, world: int = 1) -> None:
-        low, high = rank * len(blocks) // world, (rank + 1) * len(blocks) // world
-        self.indices = [scene for block in blocks[low:high] for scene in block]
+
+class Blocks(Sampler[int]):
+    """The scenes of this rank's contiguous share of the unfinished blocks, and what they reach, in order."""
+
+    def __init__(self, blocks: Sequence[range], rank: int = 0, world: int = 1, reach: Callable[[Sequence[range]], list[int]] | None = None) -> None:
+        own = share_of(blocks, rank, world)
+        self.indices = reach(own) if reach else [scene for block in own for scene in block]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a path: its lists of scenes are read there, once."""
+        return _opened, (str(self.path.absolute()), self.data_hash)
 
     def scene(self, scene_id: str, extra: Sequence[Extra] = ()) -> Scene:
         """The scene, with the prepared numbers of `extra` under their names.
@@ -122,6 +127,12 @@ class Store:
         if not file.is_file():
             raise FileNotFoundError(f"scene {scene_id!r}: {maker} was not prepared ({file}): run prepare.py with the same configuration")
         return mapped(file)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str, data_hash: str) -> Store:
+    """The store at `path`, opened once per process and content."""
+    return Store(Path(path))
 
 
 def mapped(file: Path) -> Array:

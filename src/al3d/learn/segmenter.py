@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from al3d.data.batch import Batch
+from al3d.learn.tiles import Tiles
 from al3d.rng import seed_of
 from al3d.types import F32, I64, IGNORE
 
@@ -25,18 +26,22 @@ SCHEDULES = ("constant", "cosine")
 class Prediction:
     """What the pool prediction hands to the harvest: per voxel `prob` f32[V,C] and penultimate `feature` f32[V,D].
 
-    Not frozen: Lightning copies what `predict` returns.
+    With several dropout passes both are means over them, and `entropy_of_passes` f32[V] is the mean of their entropies in nats. With
+    several views a row is a point, and `inverse` i64[N] says so. Not frozen: Lightning copies what `predict` returns.
     """
 
     prob: F32
     feature: F32
+    inverse: I64 | None = None
+    entropy_of_passes: F32 | None = None
 
 
 class Segmenter(pl.LightningModule):
     """Supervised learning from partial labels.
 
     `optimizer` makes an optimiser from parameters; `schedule` "constant", or "cosine" from the full learning rate to 0 over the
-    round's steps. Randomness of a step (dropout) is keyed by (rng, round, step, rank), so a resumed training has the same bits.
+    round's steps. Tests and predictions run in tiles of at most `tile_voxels` voxels with a halo of `tile_halo` (see `Tiles`).
+    Randomness of a step (dropout) is keyed by (rng, round, step, rank), so a resumed training has the same bits.
     """
 
     def __init__(
@@ -48,14 +53,18 @@ class Segmenter(pl.LightningModule):
         schedule: str = "constant",
         rng: int = 0,
         round_index: int = 0,
+        tile_voxels: int | None = None,
+        tile_halo: int = 32,
     ) -> None:
         super().__init__()
         if schedule not in SCHEDULES:
             raise ValueError(f"learner.schedule={schedule!r} is not one of {', '.join(SCHEDULES)}")
         self.net, self.classes, self.make_optimizer, self.loss, self.schedule = net, classes, optimizer, loss, schedule
         self.rng, self.round_index = rng, round_index
+        self.tiles = Tiles(tile_voxels, tile_halo)
         self.confusion = MulticlassConfusionMatrix(classes, ignore_index=IGNORE, validate_args=False)
         self.total: I64 | None = None
+        self.passes = 1
 
     def forward(self, batch: Batch) -> Any:
         """The network's output for a batch."""
@@ -75,7 +84,7 @@ class Segmenter(pl.LightningModule):
         """Count one scene into the confusion matrix, every point once."""
         if batch.point_label is None:
             raise ValueError("an evaluation batch must carry the labels to be judged by")
-        winner = self(batch).logits.argmax(dim=1)
+        (winner,) = self.tiles(lambda coord, feat: (self.net(coord, feat).logits.argmax(dim=1),), batch.coord, batch.feat)
         self.confusion.update(winner[batch.inverse], batch.point_label)
 
     def on_test_epoch_end(self) -> None:
@@ -90,10 +99,41 @@ class Segmenter(pl.LightningModule):
         return self.total
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
-        """Class probabilities and features of one scene's voxels."""
-        output = self(batch)
+        """Class probabilities and features of one scene's voxels; of its points when it comes in several views."""
+        if not batch.views:
+            prob, feature, entropy = self._mean_of_passes(batch, 0)
+            return Prediction(prob.numpy(), feature.numpy(), None, entropy.numpy() if self.passes > 1 else None)
+        views = [batch, *batch.views]
+        sums: list[Tensor] = []
+        for number, view in enumerate(views):
+            rows = [part[view.inverse.cpu()] for part in self._mean_of_passes(view, number)]
+            sums = [total.add_(part) for total, part in zip(sums, rows, strict=True)] if sums else rows
+        prob, feature, entropy = (total / len(views) for total in sums)
+        points = np.arange(len(prob), dtype=np.int64)
+        return Prediction(prob.numpy(), feature.numpy(), points, entropy.numpy() if self.passes > 1 else None)
+
+    def _mean_of_passes(self, batch: Batch, view: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities, features, and entropies of one view's voxels: means over the passes, each with its own keyed dropout."""
+        if self.passes == 1:
+            return self.tiles(self._outputs, batch.coord, batch.feat)  # type: ignore[return-value]
+        dropouts = [part for part in self.net.modules() if isinstance(part, nn.Dropout)]
+        sums: list[Tensor] = []
+        for number in range(self.passes):
+            torch.manual_seed(seed_of(self.rng, "pass", self.round_index, batch.index[0], view, number))
+            for part in dropouts:
+                part.train()
+            rows = self.tiles(self._outputs, batch.coord, batch.feat)
+            sums = [total.add_(one) for total, one in zip(sums, rows, strict=True)] if sums else list(rows)
+        for part in dropouts:
+            part.eval()
+        prob, feature, entropy = (total / self.passes for total in sums)
+        return prob, feature, entropy
+
+    def _outputs(self, coord: Tensor, feat: Tensor) -> tuple[Tensor, ...]:
+        """Probabilities, features and entropies (nats) of voxels, on the CPU."""
+        output = self.net(coord, feat)
         prob = output.logits.float().softmax(dim=1)
-        return Prediction(prob.cpu().numpy(), output.feature.float().cpu().numpy())
+        return prob.cpu(), output.feature.float().cpu(), torch.special.entr(prob).sum(dim=1).cpu()
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with its schedule per step."""
