@@ -203,7 +203,20 @@ def asked_of(method: Acquirer, index: int, first: bool) -> Any:
     return np.ones(len(WORLD[index]), dtype=bool) if index == 0 else unit_ids(method, index) % 3 == 1
 
 
+@cache
+def regions_of(other: Any, index: int) -> Any:
+    return other(WORLD[index]).unit
+
+
 def view_of(method: Acquirer, index: int, first: bool) -> View:
+    """A room and, for a score that compares frames, all others around it: they stand in one place."""
+    view = alone(method, index, first)
+    if not method.context:
+        return view
+    return replace(view, neighbours=tuple(alone(method, other, first) for other in range(len(WORLD)) if other != index))
+
+
+def alone(method: Acquirer, index: int, first: bool) -> View:
     random = generator("test_conf", "predictions", index)
     _, inverse = voxelise(WORLD[index].xyz, 0.2)
     count = int(inverse.max()) + 1
@@ -219,6 +232,8 @@ def view_of(method: Acquirer, index: int, first: bool) -> View:
         prob=random.dirichlet(np.full(CLASSES, 0.5), count).astype(np.float32) if method.predicts else None,
         feature=random.random((count, 8), dtype=np.float32) if method.predicts else None,
         inverse=inverse if method.predicts else None,
+        entropy_of_passes=random.random(count, dtype=np.float32) if "passes" in method.needs else None,
+        regions={other: regions_of(other, index) for other in method.partitions[1:]},
     )
 
 
@@ -262,27 +277,59 @@ def test_picks_depend_on_nothing_but_the_pool(group: str, choice: str) -> None:
     assert bought(group, choice, [[index] for index in reversed(range(6))]) == expected, "one scene a shard, last first"
 
 
+#: Scores of one point's own probabilities; the others look at what is around it.
+POINTWISE = ("Confidence", "Margin", "Entropy", "MutualInformation", "WeightedSum", "HierarchicalMargin")
+
+
+def sure_view(method: Acquirer, prob: Any, index: int = 0) -> View:
+    """Room `index` whose points take the rows of `prob` in turn."""
+    scene = replace(WORLD[index], extra={extra.name: np.zeros(len(WORLD[index]), np.float32) for extra in method.extras})
+    unit = unit_ids(method, index)
+    return View(
+        scene=scene,
+        index=index,
+        unit=unit,
+        kind=np.zeros(int(unit.max()) + 1, np.uint8),
+        asked=np.zeros(len(scene), dtype=bool),
+        key=(1, "sign"),
+        prob=np.array(prob, np.float32),
+        feature=np.ones((len(prob), 8), np.float32),
+        inverse=np.arange(len(scene)) % len(prob),
+        entropy_of_passes=np.zeros(len(prob), np.float32),
+        regions={other: regions_of(other, index) for other in method.partitions[1:]},
+    )
+
+
+def predicting(choice: str) -> Acquirer:
+    method = method_of("acquire", choice)
+    if method.score is None or "prob" not in method.score.needs:
+        pytest.skip(f"{choice} scores no probabilities")
+    return method
+
+
 @pytest.mark.parametrize(("group", "choice"), choices("acquire"))
 def test_uncertain_points_come_first(group: str, choice: str) -> None:
     """Higher = ask first: a flat distribution outranks a peaked one, and a less certain one a more certain one."""
-    method = method_of(group, choice)
-    if method.score is None or "prob" not in method.score.needs:
-        pytest.skip(f"{choice} does not look at probabilities")
-    scene = replace(WORLD[0], extra={extra.name: np.zeros(len(WORLD[0]), np.float32) for extra in method.extras})
+    method = predicting(choice)
+    if type(method.score).__name__ not in POINTWISE:
+        pytest.skip(f"{choice} looks at what is around a point: see the next test")
     rest = CLASSES - 1
     rows = [[1 / CLASSES] * CLASSES, [0.5] + [0.5 / rest] * rest, [0.96] + [0.04 / rest] * rest]
-    inverse = np.arange(len(scene)) % 3
-    view = View(
-        scene=scene,
-        index=0,
-        unit=np.zeros(len(scene), np.int32),
-        kind=np.zeros(1, np.uint8),
-        asked=np.zeros(len(scene), dtype=bool),
-        key=(1, "sign"),
-        prob=np.array(rows, np.float32),
-        feature=np.ones((3, 8), np.float32),
-        inverse=inverse,
-    )
-    score = method.score(view)
-    flat, middle, peaked = (score[inverse == voxel] for voxel in range(3))
+    score = method.score(sure_view(method, rows))
+    flat, middle, peaked = (score[np.arange(len(score)) % 3 == voxel] for voxel in range(3))
     assert flat.min() > middle.max() and middle.min() > peaked.max()
+
+
+@pytest.mark.parametrize(("group", "choice"), choices("acquire"))
+def test_an_unsure_network_scores_above_a_sure_one(group: str, choice: str) -> None:
+    """Weak predictions that differ from point to point and frame to frame outrank one strong one everywhere, in every column."""
+    method = predicting(choice)
+    unsure = generator("sign").dirichlet(np.ones(CLASSES), 700)
+    sure = np.full((700, CLASSES), 0.01 / (CLASSES - 1))
+    sure[:, 1] = 0.99
+    means = []
+    for prob in (unsure, sure):
+        others = tuple(sure_view(method, np.roll(prob, 1, axis=1) if prob is unsure else prob, other) for other in range(1, 3)) if method.context else ()
+        score = method.score(replace(sure_view(method, prob), neighbours=others)).reshape(len(WORLD[0]), -1)
+        means.append(score[unit_ids(method, 0) >= 0].mean(axis=0))
+    assert (means[0] > means[1]).all()

@@ -17,12 +17,14 @@ SOURCE = REPOSITORY / "src" / "al3d"
 
 #: From the ground up. A module imports from its own floor and from lower ones; a part that is not named here fails.
 FLOORS = (
-    {"types", "rng", "run", "files", "progress"},
+    {"types", "rng", "run", "files", "progress", "command"},
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features"},
     {"learn", "acquire"},
     {"rounds", "report", "compose", "main"},
 )
+#: Commands that compose a configuration as train.py does: they stand above everything, and nothing imports them.
+SCRIPTS = {"al3d.data.check", "al3d.units.report"}
 HEAVY = {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
 #: The composition itself and its budget are types that the loop may name; what they are made of is chosen by configuration.
 COMPOSITION = {"al3d.acquire.acquirer.Acquirer", "al3d.acquire.budget.Budget"}
@@ -44,6 +46,8 @@ def part_of(module: str) -> str:
 
 
 def floor_of(module: str) -> int:
+    if module in SCRIPTS:
+        return len(FLOORS)
     part = part_of(module)
     return 0 if not part else next((number for number, parts in enumerate(FLOORS) if part in parts), -1)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,10 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.pool import base_points
-from al3d.data.batch import Voxeliser
+from al3d.acquire.window import windows
+from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
 from al3d.data.hashing import hash_of
-from al3d.data.prepare import prepare, store_folder
+from al3d.data.jobs import Jobs
+from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.store import Store
 from al3d.files import whole_file
 from al3d.progress import console
@@ -43,8 +46,11 @@ def study_of(config: DictConfig) -> Study:
     quiet_libraries()
     source = data_source(config)
     seed, method, plan = chosen_methods(config)
-    store = prepared(config, source, (seed, method))
     inputs = tuple(config.dataset.inputs)
+    voxeliser, crop = voxels_of(config, source)
+    module = partial(instantiate(config.learner), classes=len(source.classes), rng=config.rng)
+    module(net=torch.nn.Identity())  # a wrong option of the learner costs no time either
+    store = prepared(config, source, (seed, method))
     identity = identity_of(config, store)
     folder = run_folder(config, identity)
     tree = plain(config)
@@ -53,10 +59,11 @@ def study_of(config: DictConfig) -> Study:
         folder.log_execution(execution)
         with whole_file(folder.path / "config.yaml") as temporary:
             temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    net = partial(instantiate(config.net), len(inputs), len(store.classes))
+    _check_method(method, net, store)
     oracle = instantiate(config.oracle)(store)
     base = base_points(store, config.rounds.base, method)
     _check_total(config, base, plan)
-    voxeliser = Voxeliser(config.dataset.scale.voxel, inputs, store.features, len(store.classes), config.dataset.reduce, config.dataset.center)
     data = partial(
         RoundData,
         store=store,
@@ -67,6 +74,9 @@ def study_of(config: DictConfig) -> Study:
         batch_size=plan.batch,
         workers=config.trainer.workers,
         judged_points=config.dataset.judged_points,
+        crop=crop,
+        batch_voxels=plan.batch_voxels,
+        voxel_counts=voxel_counts(store, voxeliser.size) if plan.batch_voxels is not None else None,
     )
     return Study(
         folder=folder,
@@ -77,8 +87,8 @@ def study_of(config: DictConfig) -> Study:
         plan=plan,
         rng=config.rng,
         base=base,
-        net=partial(instantiate(config.net), len(inputs), len(store.classes)),
-        module=partial(instantiate(config.learner), classes=len(store.classes), rng=config.rng),
+        net=net,
+        module=module,
         data=data,
         trainer=partial(make_trainer, {key: value for key, value in tree["trainer"].items() if key not in ("threads", "workers")}),
         loggers=[instantiate(choice, _convert_="all") for choice in config.logger.values()],
@@ -108,6 +118,21 @@ def data_source(config: DictConfig) -> Source:
     return source
 
 
+def voxels_of(config: DictConfig, source: Source) -> tuple[Voxeliser, Crop | None]:
+    """How scenes become voxels, and how large ones are cut for training; checked before any data is read."""
+    dataset = config.dataset
+    voxeliser = Voxeliser(
+        size=dataset.scale.voxel,
+        inputs=tuple(dataset.inputs),
+        attributes=source.features,
+        classes=len(source.classes),
+        reduce=dataset.reduce,
+        center=dataset.center,
+        voxel_label=dataset.voxel_label,
+    )
+    return voxeliser, None if dataset.crop_voxels is None else Crop(dataset.crop_voxels)
+
+
 def chosen_methods(config: DictConfig) -> tuple[Acquirer, Acquirer, Plan]:
     """Seed, method and plan: built before any data is read, so that a wrong option costs no time."""
     seed = cast(Acquirer, instantiate(config.seed, _convert_="all"))
@@ -126,14 +151,18 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
                 f"{extra.name} needs the attributes {', '.join(extra.needs)}, but {source.name} has {', '.join(source.features)}: "
                 "set that term's weight to 0 or choose another method"
             )
-    units = [method.unit for method in methods]
+    units = list({unit: None for method in methods for unit in method.partitions})
     root = Path(config.paths.data)
     folder = store_folder(source, root, grid=config.dataset.grid)
-    ready = root / ".ready" / hash_of([folder.name, extras, units])
+    jobs = Jobs(**config.prepare)
+    counted = None if config.rounds.batch_voxels is None else config.dataset.scale.voxel
+    ready = root / ".ready" / hash_of([folder.name, extras, units] if counted is None else [folder.name, extras, units, counted])
     if not first_process():
         wait_for(ready)
         return Store(folder)
-    store = prepare(source, root, grid=config.dataset.grid, extras=extras, partitioners=units, workers=config.prepare.workers)
+    store = prepare(source, root, grid=config.dataset.grid, extras=extras, partitioners=units, **dataclasses.asdict(jobs))
+    if counted is not None:
+        voxel_counts(store, counted, jobs)
     with whole_file(ready) as temporary:
         temporary.write_text(store.data_hash, encoding="utf-8")
     return store
@@ -222,6 +251,19 @@ def quiet_libraries() -> None:
         ".*isinstance.treespec.*",
     ):
         warnings.filterwarnings("ignore", message=message)
+
+
+def _check_method(method: Acquirer, net: Callable[[], torch.nn.Module], store: Store) -> None:
+    """Refuse a method that cannot work here, before anything is trained."""
+    if method.passes > 1 and not any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in net().modules()):
+        raise ValueError(f"{method.name} makes {method.passes} dropout passes, but the network has no dropout: set net.dropout=0.3, or choose net=spvcnn")
+    if method.context:
+        scenes = [store.scene(name) for name in store.splits["train"]]
+        if any(scene.sequence is None for scene in scenes):
+            raise ValueError(
+                f"{method.name} compares the frames of a drive, but the scenes of {store.name} belong to none: choose a LiDAR data set or another method"
+            )
+        windows([str(scene.sequence) for scene in scenes], method.context)
 
 
 def _check_total(config: DictConfig, base: int, plan: Plan) -> None:

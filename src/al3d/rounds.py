@@ -52,6 +52,7 @@ class Plan:
     initial: float | None = None
     initial_per: str = "percent"
     step: float | None = None
+    batch_voxels: int | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.batch < 1 or self.checkpoint_every < 1:
@@ -60,6 +61,12 @@ class Plan:
             raise ValueError(f"set exactly one of rounds.steps and rounds.epochs, got {self.steps} and {self.epochs}")
         if min(self.steps or 1, self.epochs or 1) < 1:
             raise ValueError(f"a round must train: rounds.steps={self.steps}, rounds.epochs={self.epochs}")
+        if self.batch_voxels is not None and (not isinstance(self.batch_voxels, int) or self.batch_voxels < 1):
+            raise ValueError(f"rounds.batch_voxels={self.batch_voxels!r}: give a whole number of voxels from 1 on, or null to count scenes alone")
+        if self.batch_voxels is not None and self.steps is None:
+            raise ValueError(
+                "rounds.batch_voxels makes batches of unequal numbers of scenes, so that passes are no measure: set rounds.steps=N rounds.epochs=null"
+            )
         if self.init not in ("scratch", "previous"):
             raise ValueError(f"rounds.init={self.init!r} is not one of scratch, previous")
         if self.stop_after not in (None, "step"):
@@ -190,8 +197,9 @@ def predict(study: Study, index: int) -> None:
     load_weights(module, study.folder.weights(index))
     harvest = harvester(study, index)
     blocks = harvest.missing()
-    data = study.data(labels=study.labels, round_index=index, batches=1, blocks=blocks)
-    with stage(f"round {index}: predict the pool", sum(map(len, blocks)), quiet=_quiet()) as line:
+    module.passes = study.method.passes
+    data = study.data(labels=study.labels, round_index=index, batches=1, blocks=blocks, reach=harvest.to_predict, views=study.method.views)
+    with stage(f"round {index}: predict the pool", len(harvest.to_predict(blocks)), quiet=_quiet()) as line:
         trainer = study.trainer(callbacks=[harvest, ShowProgress(line)], logger=False, default_root_dir=study.folder.path)
         trainer.predict(module, datamodule=data, return_predictions=False)
 

@@ -180,8 +180,10 @@ class View:
     """What a scorer sees of one scene: the scene, its units, what is asked already, and what the network predicted.
 
     Shapes: `unit` i32[N] (-1: never queryable); `kind` u8[units of the scene]; `asked` bool[N]; per voxel `prob` f32[V,C] (rows sum to 1) and `feature`
-    f32[V,D] (penultimate), both None when nothing was predicted; `inverse` i64[N] point -> voxel. `key` starts every random draw
-    about this scene.
+    f32[V,D] (penultimate), both None when nothing was predicted; `inverse` i64[N] point -> voxel. With several passes `prob` is their
+    mean and `entropy_of_passes` f32[V] the mean of their entropies in nats. `regions` holds the partitions that a score asked for,
+    `neighbours` the frames around this one, `indexed` what is derived from this frame once for all that look at it. `key` starts
+    every random draw about this scene.
     """
 
     scene: Scene
@@ -193,6 +195,10 @@ class View:
     prob: F32 | None = None
     feature: F32 | None = None
     inverse: I64 | None = None
+    entropy_of_passes: F32 | None = None
+    regions: Mapping[Partitioner, I32] = field(default_factory=dict)
+    neighbours: tuple[View, ...] = ()
+    indexed: dict[float, Any] = field(default_factory=dict)
 
     def predicted(self) -> F32:
         """`prob`, or a ValueError when the method was run without a prediction pass."""
@@ -205,19 +211,25 @@ class View:
 class Units:
     """Rows about query units, sorted by (scene, unit), so that no choice depends on how scenes were sharded.
 
-    Shapes: `scene` i32[U] (index into the pool's scene list), `unit` i32[U], `size` i64[U] (its points not yet asked), `center`
-    and `extent` f32[U,3] metres in the scene's frame, `score` f32[U,S] (higher = ask first), `feature` f32 or f16 [U,D] (D may
-    be 0), `kind` u8[U], `labelled` bool[U] (at least half of its points are asked).
+    Shapes: `scene` i32[U] (index into the pool's scene list), `unit` i32[U], `size` i64[U] (its points not yet asked), `points`
+    i64[U] (all its points), `center` and `extent` f32[U,3] metres in the scene's frame, `world` f64[U,3] the centre in the world of
+    its drive and `drive` i32[U] a number that frames of one sequence share (a scene without a sequence has its own), `score` f32[U,S]
+    (higher = ask first), `feature` f32 or f16 [U,D] (D may be 0), `kind` u8[U], `predicted` u8[U] the class that most of its points are
+    predicted as (IGNORE without predictions), `labelled` bool[U] (at least half of its points are asked).
     """
 
     scene: I32
     unit: I32
     size: I64
+    points: I64
     center: F32
     extent: F32
+    world: F64
+    drive: I32
     score: F32
     feature: Array
     kind: U8
+    predicted: U8
     labelled: Bool
 
     def __len__(self) -> int:

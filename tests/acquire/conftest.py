@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from al3d.types import Scene, Units, View
+from al3d.types import IGNORE, Scene, Units, View
 
 
 def _units(size: list[int] | np.ndarray, scene: list[int] | None = None, score: object = None, feature: object = None) -> Units:
@@ -19,11 +19,15 @@ def _units(size: list[int] | np.ndarray, scene: list[int] | None = None, score: 
         scene=in_scene,
         unit=number,
         size=np.asarray(size, np.int64),
+        points=np.asarray(size, np.int64),
         center=np.zeros((count, 3), np.float32),
         extent=np.zeros((count, 3), np.float32),
-        score=np.zeros((count, 1), np.float32) if score is None else np.asarray(score, np.float32).reshape(count, 1),
+        world=np.zeros((count, 3)),
+        drive=in_scene,
+        score=np.zeros((count, 1), np.float32) if score is None else np.asarray(score, np.float32).reshape(count, -1),
         feature=np.zeros((count, 2), np.float32) if feature is None else np.asarray(feature, np.float32),
         kind=np.zeros(count, np.uint8),
+        predicted=np.full(count, IGNORE, np.uint8),
         labelled=np.zeros(count, bool),
     )
 

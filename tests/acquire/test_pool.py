@@ -190,7 +190,9 @@ def test_harvest_writes_blocks_whatever_the_order_and_the_gaps(tiny_store, label
 
     def predict(folder, order):
         harvest = ActiveLearning(pool, lambda block: tmp_path / folder / f"{block}.npz")
-        data = RoundData(tiny_store, SimulatedOracle(tiny_store), labels, voxeliser, (), 0, 0, 2, 1, [range(index, index + 1) for index in order])
+        blocks = [range(index, index + 1) for index in order]
+        harvest.begin(blocks)
+        data = RoundData(tiny_store, SimulatedOracle(tiny_store), labels, voxeliser, (), 0, 0, 2, 1, blocks)
         for place, batch in enumerate(data.predict_dataloader()):
             random = generator("prediction", batch.index[0])
             prob, feature = random.dirichlet([1, 1, 1], len(batch.coord)).astype(np.float32), random.random((len(batch.coord), 4), np.float32)

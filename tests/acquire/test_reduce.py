@@ -1,5 +1,7 @@
 """Rows of units against a loop over units; joined in any order; written and read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from al3d.acquire.reduce import describe, join, load_units, save_units
 from al3d.rng import generator
-from al3d.types import Units
+from al3d.types import IGNORE, Units
 
 COLUMNS = tuple(Units.__dataclass_fields__)
 
@@ -27,6 +29,7 @@ def naive(view, score, with_labelled, shortlist):
             {
                 "unit": unit,
                 "size": len(unasked),
+                "points": len(inside),
                 "labelled": 2 * (len(inside) - len(unasked)) >= len(inside),
                 "score": score[unasked].astype(np.float64).mean() if len(unasked) else 0.0,
                 "feature": view.feature[view.inverse[inside]].astype(np.float64).mean(axis=0),
@@ -49,14 +52,16 @@ def test_describe_equals_a_loop_over_units(make_view, seed, points, units, with_
     view = make_view(unit, random.random(points) < 0.4, inverse=random.integers(0, voxels, points), feature=feature, index=4)
     got = describe(view, score, True, with_labelled, shortlist)
     wanted = naive(view, score, with_labelled, shortlist)
-    for name in ("unit", "size", "labelled"):
+    for name in ("unit", "size", "points", "labelled"):
         assert getattr(got, name).tolist() == [row[name] for row in wanted]
     assert (got.scene == 4).all() and (got.kind == 0).all() and got.score.shape == (len(wanted), 1)
     np.testing.assert_allclose(got.score[:, 0], [row["score"] for row in wanted], atol=1e-6)
     for name in ("feature", "center", "extent"):
         rows = np.array([row[name] for row in wanted]).reshape(len(wanted), getattr(got, name).shape[1])
         np.testing.assert_allclose(getattr(got, name), rows, atol=1e-5)
-    dtypes = {name: getattr(got, name).dtype.str[1:] for name in COLUMNS}
+    np.testing.assert_allclose(got.world, got.center, atol=1e-6)
+    assert len(set(got.drive.tolist())) <= 1 and (got.predicted == IGNORE).all()
+    dtypes = {name: getattr(got, name).dtype.str[1:] for name in COLUMNS if name not in ("points", "world", "drive", "predicted")}
     assert dtypes == {"scene": "i4", "unit": "i4", "size": "i8", "center": "f4", "extent": "f4", "score": "f4", "feature": "f4", "kind": "u1", "labelled": "b1"}
 
 
@@ -82,7 +87,7 @@ def test_a_scene_without_units_gives_no_rows(make_view, asked):
 
 
 def test_broken_scores_are_refused_with_the_scene(make_view):
-    for score in (np.ones(2, np.float32), np.ones((3, 1), np.float32), np.array([0, np.nan, 1], np.float32)):
+    for score in (np.ones(2, np.float32), np.ones((3, 0), np.float32), np.ones((3, 1, 1), np.float32), np.array([0, np.nan, 1], np.float32)):
         with pytest.raises(ValueError, match="scene .room.: .*finite"):
             describe(make_view([0, 0, 1]), score)
     with pytest.raises(ValueError, match="not predicted"):
@@ -133,3 +138,23 @@ def test_a_corrupt_file_is_named(make_view, tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(ValueError, match=r"00000\.npz is not a readable file of units.*delete it"):
         load_units(path)
+
+
+def test_world_places_drives_and_predicted_classes(make_view):
+    prob = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
+    view = make_view([0, 0, 0, 1], prob=prob)
+    turned = np.array([[0, -1, 0, 10], [1, 0, 0, 20], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    drives = []
+    for sequence, scene_id in (("08", "a"), ("08", "b"), ("09", "c"), (None, "d"), (None, "e")):
+        scene = replace(view.scene, id=scene_id, sequence=sequence, pose=turned, origin=np.array([1.0, 2.0, 3.0]))
+        units = describe(replace(view, scene=scene), None)
+        x, y, z = scene.xyz[3].astype(float) + [1, 2, 3]
+        np.testing.assert_allclose(units.world[1], [10 - y, 20 + x, z], atol=1e-6)
+        assert units.predicted.tolist() == [1, 0] and units.points.tolist() == [3, 1]
+        drives.append(int(units.drive[0]))
+    assert drives[0] == drives[1] and len(set(drives)) == 4
+
+
+def test_two_scores_are_two_columns(make_view):
+    score = np.array([[1, 10], [3, 20], [5, 60]], np.float32)
+    assert describe(make_view([0, 0, 1]), score).score.tolist() == [[2, 15], [5, 60]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from al3d.acquire.budget import Budget, Ledger, Spent
+from al3d.acquire.embed import EMBEDDINGS
 from al3d.acquire.pick import Picker
 from al3d.acquire.reduce import describe
 from al3d.acquire.score import Scorer
@@ -21,7 +22,9 @@ class Acquirer:
     """One acquisition method or seed.
 
     `unit` is what is asked for, `score` how much it is worth (None: the picker does not look at scores), `pick` proposes,
-    `budget` limits. `shortlist` keeps only the best k pool rows of a scene.
+    `budget` limits. `shortlist` keeps only the best k pool rows of a scene. `embedding` "mean" or "gradient" says what a unit's feature
+    is. `passes` with dropout active are averaged; `views`, differently augmented copies of a scene, too.
+    Raises: ValueError for a number below 1, an unknown embedding, or a score of several passes with a single one.
     """
 
     name: str
@@ -30,10 +33,19 @@ class Acquirer:
     budget: Budget
     score: Scorer | None = None
     shortlist: int | None = None
+    embedding: str = "mean"
+    passes: int = 1
+    views: int = 1
 
     def __post_init__(self) -> None:
         if self.shortlist is not None and self.shortlist < 1:
             raise ValueError(f"{self.name}: shortlist={self.shortlist} must keep at least 1 unit of a scene, or be null")
+        if self.embedding not in EMBEDDINGS:
+            raise ValueError(f"{self.name}: embedding={self.embedding!r} is not one of {', '.join(EMBEDDINGS)}")
+        if self.passes < 1 or self.views < 1:
+            raise ValueError(f"{self.name}: passes={self.passes} and views={self.views} must be at least 1")
+        if "passes" in self.needs and self.passes < 2:
+            raise ValueError(f"{self.name}: its score compares several dropout passes, but passes={self.passes}: set acquire.passes=10")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -50,10 +62,20 @@ class Acquirer:
         """The prepared per-point arrays that the score reads."""
         return self.score.extras if self.score else ()
 
+    @property
+    def partitions(self) -> tuple[Partitioner, ...]:
+        """The units, and the partitions that the score reads beside them."""
+        return (self.unit, *(self.score.regions if self.score else ()))
+
+    @property
+    def context(self) -> int:
+        """How many frames before and after a frame must be predicted with it."""
+        return self.score.context if self.score else 0
+
     def local(self, view: View) -> Units:
         """The rows of one scene; runs where the scene was predicted and keeps a few numbers per unit."""
         score = self.score(view) if self.score else None
-        return describe(view, score, with_feature="feature" in self.needs, with_labelled="labelled" in self.needs, shortlist=self.shortlist)
+        return describe(view, score, "feature" in self.needs, "labelled" in self.needs, self.shortlist, self.embedding)
 
     def select(self, units: Units, round_index: int, history: Sequence[Spent], base: int, key: Key) -> tuple[I64, Ledger]:
         """The bought rows, in order, and the ledger; runs once.

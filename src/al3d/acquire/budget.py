@@ -63,19 +63,34 @@ class Ledger:
         if drop is None and self.full:
             return False
         same_scene = drop is not None and int(self.scene[drop]) == scene
-        if self.per_scene is not None and self._bought_in_scene.get(scene, 0) - int(same_scene) >= self.per_scene:
+        if self._capped(scene, same_scene):
             return False
         after = self.spent - freed + cost
         if after > self.limit and (drop is not None or self.overshoot != "include"):
             self.closed = self.closed or (drop is None and self.overshoot == "exclude")
             return False
+        self._record(row, drop)
+        return True
+
+    def part(self, units: Units, rows: I64, limit: int) -> Ledger:
+        """A ledger of its own limit for some rows: row i of `units` is row `rows[i]` here; what it buys is bought here too.
+
+        Caps per scene count over all parts; the limits of the parts should add up to this ledger's.
+        """
+        return _Part(self, units, rows, limit)
+
+    def _capped(self, scene: int, gives_back: bool) -> bool:
+        return self.per_scene is not None and self._bought_in_scene.get(scene, 0) - int(gives_back) >= self.per_scene
+
+    def _record(self, row: int, drop: int | None) -> None:
         if drop is not None:
             del self._rows[drop]
             self._bought_in_scene[int(self.scene[drop])] -= 1
+            self.spent -= int(self.cost[drop])
+        scene = int(self.scene[row])
         self._rows[row] = None
         self._bought_in_scene[scene] = self._bought_in_scene.get(scene, 0) + 1
-        self.spent = after
-        return True
+        self.spent += int(self.cost[row])
 
     def _check(self, row: int, drop: int | None) -> None:
         if not 0 <= row < len(self.cost) or not self._purchasable[row]:
@@ -84,6 +99,21 @@ class Ledger:
             raise ValueError(f"row {row} was bought already in this round")
         if drop is not None and drop not in self._rows:
             raise ValueError(f"row {drop} cannot be given back: it was not bought in this round")
+
+
+class _Part(Ledger):
+    """A part of another ledger; see `Ledger.part`."""
+
+    def __init__(self, whole: Ledger, units: Units, rows: I64, limit: int) -> None:
+        super().__init__(units, limit, whole.overshoot, whole.measure)
+        self._whole, self._origin = whole, rows
+
+    def _capped(self, scene: int, gives_back: bool) -> bool:
+        return self._whole._capped(scene, gives_back)
+
+    def _record(self, row: int, drop: int | None) -> None:
+        super()._record(row, drop)
+        self._whole._record(int(self._origin[row]), None if drop is None else int(self._origin[drop]))
 
 
 @dataclass(frozen=True)

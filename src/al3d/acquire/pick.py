@@ -10,7 +10,7 @@ import numpy as np
 from al3d.acquire.budget import Ledger
 from al3d.acquire.kmeans import kmeans_labels
 from al3d.rng import Key
-from al3d.types import F32, I32, I64, Units
+from al3d.types import I32, I64, Array, Units
 
 NO_NEEDS: frozenset[str] = frozenset()
 
@@ -30,7 +30,7 @@ class Top:
     needs: frozenset[str] = NO_NEEDS
 
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
-        _admit_in_order(_ranking(units, units.score[:, 0]), ledger)
+        admit_in_order(ranking(units, units.score[:, 0]), ledger)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ClusterDecay:
             raise ValueError(f"cluster decay needs 0 < decay <= 1, 0 < trim <= 1 and clusters >= 1, got {self.decay}, {self.trim}, {self.clusters}")
 
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
-        ranked = _ranking(units, units.score[:, 0])
+        ranked = ranking(units, units.score[:, 0])
         ranked = ranked[: max(1, int(len(ranked) * self.trim))]
         if len(ranked) == 0:
             return
@@ -65,7 +65,7 @@ class ClusterDecay:
             )
         clusters = kmeans_labels(units.feature[ranked], self.clusters, self.kmeans)
         decayed = units.score[ranked, 0] * np.float64(self.decay) ** rank_in_cluster(clusters)
-        _admit_in_order(ranked[np.argsort(-decayed, kind="stable")], ledger)
+        admit_in_order(ranked[np.argsort(-decayed, kind="stable")], ledger)
 
 
 def rank_in_cluster(clusters: I32) -> I64:
@@ -79,13 +79,14 @@ def rank_in_cluster(clusters: I32) -> I64:
     return ranks
 
 
-def _ranking(units: Units, score: F32) -> I64:
+def ranking(units: Units, score: Array) -> I64:
     """The purchasable rows by falling score; equal scores keep (scene, unit) order."""
     rows = np.flatnonzero(units.size > 0)
     return rows[np.argsort(-score[rows], kind="stable")]
 
 
-def _admit_in_order(rows: I64, ledger: Ledger) -> None:
+def admit_in_order(rows: I64, ledger: Ledger) -> None:
+    """Offer rows to the ledger, one after the other, until it is full."""
     for row in rows.tolist():
         if ledger.full:
             return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.reduce import join
+from al3d.acquire.window import windows
 from al3d.data.labels import LabelState
 from al3d.data.store import Store
 from al3d.progress import track
@@ -39,7 +40,7 @@ class Pool:
         """The key of every draw of this selection."""
         return (self.rng, "acquire", self.round_index)
 
-    def view(self, index: int, prob: F32 | None = None, feature: F32 | None = None, inverse: I64 | None = None) -> View:
+    def view(self, index: int, prob: F32 | None = None, feature: F32 | None = None, inverse: I64 | None = None, entropy_of_passes: F32 | None = None) -> View:
         """One scene with its units, its asked points and, where given, what the network predicted per voxel."""
         name = self.scenes[index]
         scene = self.store.scene(name, self.method.extras)
@@ -54,7 +55,15 @@ class Pool:
             prob=prob,
             feature=feature,
             inverse=inverse,
+            entropy_of_passes=entropy_of_passes,
+            regions={other: self.store.unit(other, name, scene) for other in self.method.partitions[1:]},
         )
+
+    def windows(self) -> list[range]:
+        """For every scene the scenes that must be predicted before it can be scored, itself included; see `al3d.acquire.window`."""
+        context = self.method.context
+        drives = [self.store.scene(name).sequence or name for name in self.scenes] if context else list(self.scenes)
+        return windows(drives, context)
 
     def blocks(self) -> tuple[range, ...]:
         """The scenes in blocks of consecutive indices: at most 256, about 16 blocks of a small pool; independent of ranks."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from scipy import sparse
 
+from al3d.acquire.embed import embedding
 from al3d.files import whole_file
-from al3d.types import F32, I64, Array, Bool, Units, View
+from al3d.types import F32, F64, I64, IGNORE, U8, Array, Bool, Scene, Units, View
 
 
-def describe(view: View, score: F32 | None, with_feature: bool = False, with_labelled: bool = False, shortlist: int | None = None) -> Units:
+def describe(
+    view: View,
+    score: F32 | None,
+    with_feature: bool = False,
+    with_labelled: bool = False,
+    shortlist: int | None = None,
+    kind_of_feature: str = "mean",
+) -> Units:
     """The units of one scene that are in the pool (and the labelled ones, if asked for), sorted by unit.
 
-    A unit's score is the mean of `score` f32[N] over its points not yet asked; its feature the mean of its points' features.
+    A unit's scores are the means of `score` f32[N] or f32[N,S] over its points not yet asked; its feature is as
+    `al3d.acquire.embed` says.
     Source: means over original points, not voxels (docs/fidelity.md D-60).
     """
     count = int(view.unit.max(initial=-1)) + 1
@@ -28,32 +37,58 @@ def describe(view: View, score: F32 | None, with_feature: bool = False, with_lab
     scores = _mean_score(view, score, inside, size, count)
     keep = (size > 0) | (labelled & with_labelled)
     if shortlist is not None:
-        keep &= ~(size > 0) | _best(scores, size > 0, shortlist)
+        keep &= ~(size > 0) | _best(scores[:, 0], size > 0, shortlist)
     rows = np.flatnonzero(keep)
     center, extent = _boxes(view.scene.xyz[inside], ids, count)
-    feature = _mean_feature(view, inside, rows, total, count) if with_feature else np.zeros((len(rows), 0), np.float32)
+    feature = embedding(view, kind_of_feature, inside, rows, total) if with_feature else np.zeros((len(rows), 0), np.float32)
     return Units(
         scene=np.full(len(rows), view.index, np.int32),
         unit=rows.astype(np.int32),
         size=size[rows],
+        points=total[rows].astype(np.int64),
         center=center[rows],
         extent=extent[rows],
-        score=scores[rows, None],
+        world=_world(view, center[rows]),
+        drive=np.full(len(rows), drive_number(view.scene), np.int32),
+        score=scores[rows],
         feature=feature,
         kind=view.kind[rows],
+        predicted=_majority(view, inside, count)[rows],
         labelled=labelled[rows],
     )
 
 
 def _mean_score(view: View, score: F32 | None, inside: Bool, size: I64, count: int) -> F32:
     if score is None:
-        return np.zeros(count, np.float32)
-    if score.shape != (len(view.scene),) or not np.isfinite(score).all():
+        return np.zeros((count, 1), np.float32)
+    columns = score.reshape(len(score), -1)
+    if len(score) != len(view.scene) or score.ndim > 2 or not columns.shape[1] or not np.isfinite(columns).all():
         finite = bool(np.isfinite(score).all())
-        raise ValueError(f"scene {view.scene.id!r}: a score is a finite number for each of {len(view.scene)} points, got {list(score.shape)}, finite: {finite}")
+        raise ValueError(f"scene {view.scene.id!r}: a score is finite numbers for each of {len(view.scene)} points, got {list(score.shape)}, finite: {finite}")
     open_points = inside & ~view.asked
-    sums = np.bincount(view.unit[open_points], weights=score[open_points], minlength=count)
-    return (sums / np.maximum(size, 1)).astype(np.float32)
+    sums = [np.bincount(view.unit[open_points], weights=column[open_points], minlength=count) for column in columns.T]
+    return (np.stack(sums, axis=1) / np.maximum(size, 1)[:, None]).astype(np.float32)
+
+
+def _world(view: View, center: F32) -> F64:
+    """Centres f32[U,3] of the scene's frame in the world of its drive, f64[U,3]."""
+    local = center.astype(np.float64) + view.scene.origin
+    return np.asarray(local @ view.scene.pose[:3, :3].T + view.scene.pose[:3, 3])
+
+
+def drive_number(scene: Scene) -> int:
+    """A number below 2^31 that the frames of one sequence share; a scene without a sequence has its own."""
+    return zlib.crc32(f"sequence {scene.sequence}".encode() if scene.sequence is not None else f"scene {scene.id}".encode()) & 0x7FFFFFFF
+
+
+def _majority(view: View, inside: Bool, count: int) -> U8:
+    """The class that most points of each unit are predicted as, ties to the lower class: u8[count], IGNORE without predictions."""
+    if view.prob is None or view.inverse is None:
+        return np.full(count, IGNORE, np.uint8)
+    classes = view.prob.shape[1]
+    predicted = view.prob.argmax(axis=1)[view.inverse[inside]]
+    votes = np.bincount(view.unit[inside].astype(np.int64) * classes + predicted, minlength=count * classes)
+    return np.asarray(votes.reshape(count, classes).argmax(axis=1), dtype=np.uint8)
 
 
 def _best(scores: F32, pool: Bool, shortlist: int) -> Bool:
@@ -75,15 +110,6 @@ def _boxes(xyz: F32, ids: Array, count: int) -> tuple[F32, F32]:
     number = np.bincount(ids, minlength=count)[:, None]
     sums = np.add.reduceat(points.astype(np.float64), starts, axis=0)
     return (sums / np.maximum(number, 1)).astype(np.float32), (high - low).astype(np.float32)
-
-
-def _mean_feature(view: View, inside: Bool, rows: I64, total: I64, count: int) -> F32:
-    """The mean feature of each row's points, formed per (unit, voxel) pair so that no [N,D] array exists: f32[len(rows),D]."""
-    if view.feature is None or view.inverse is None:
-        raise ValueError(f"scene {view.scene.id!r}: this method needs unit features, but the pool was not predicted")
-    pairs = sparse.csr_matrix((np.ones(int(inside.sum()), np.float32), (view.unit[inside], view.inverse[inside])), shape=(count, len(view.feature)))
-    sums = pairs[rows] @ view.feature
-    return np.asarray(sums / total[rows, None], dtype=np.float32)
 
 
 def join(parts: list[Units]) -> Units:
