@@ -26,6 +26,9 @@ def test_a_drive_is_a_function_of_its_key():
     long, short = list(drive(3, 2, SMALL, 4, shots=False)), list(drive(3, 2, SMALL, 2, shots=False))
     for one, other in zip(long, short, strict=False):
         same(one, other)
+    key = (3, "street", 2)
+    streams = [streams_of(key, road_of(key, length), None) for length in (200.0, 900.0)]
+    assert streams[0] == streams[1]
     other = next(iter(drive(3, 5, SMALL, 1, shots=False)))
     assert len(other.xyz) != len(long[0].xyz) or not np.array_equal(other.xyz, long[0].xyz)
     threads = numba.get_num_threads()
@@ -127,7 +130,7 @@ def test_the_ego_vehicle_drives_on_the_road():
 def test_every_category_occurs_in_a_dozen_drives():
     found = np.zeros(len(CATEGORIES), np.int64)
     for index in range(12):
-        for sweep in islice(drive(1, index, HDL64.thinned(900), 1, shots=False), 0, 12, 11):
+        for sweep in islice(drive(1, index, HDL64.thinned(800), 1, shots=False), 1):
             found += np.bincount(sweep.category, minlength=len(CATEGORIES))
     assert (found > 0).all(), [name for name, count in zip(CATEGORIES, found, strict=True) if not count]
 

@@ -98,7 +98,7 @@ def _section(key: random.Key, s: F64, lane: float, wide: tuple[float, ...]) -> t
             if block.driveway[side] >= 0:
                 drive = rows[np.abs(along - block.driveway[side]) < 1.6]
                 edges[drive, side, 3] += 8.0
-                extra[drive, side] = PARKING if (index + side) % 4 else OTHER_GROUND
+                extra[drive, side] = PARKING if (index + side) % 3 else OTHER_GROUND
         if block.crossing:
             away = np.abs(along - BLOCK / 2)
             edges[rows[away < 3.4]] = 400.0

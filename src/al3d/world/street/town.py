@@ -60,11 +60,11 @@ def _side(site: Site, block: Block) -> None:
 def _parked(site: Site, bay: bool) -> None:
     rng = site.rng
     for along in np.arange(3.2, BLOCK - 2, 6.0):
-        if not (rng.random() < 0.42 if bay else rng.random() < 0.035):
+        if not (rng.random() < 0.5 if bay else rng.random() < 0.035):
             continue
         out = site.edge(along, 0) + (1.05 if bay else 0.8)
         pick = rng.random()
-        shape = (vehicles.car if pick < 0.93 else vehicles.truck if pick < 0.98 else vehicles.trailer)(rng)
+        shape = (vehicles.car if pick < 0.945 else vehicles.truck if pick < 0.98 else vehicles.trailer)(rng)
         site.put(shape, along + rng.uniform(-0.3, 0.3), out + rng.uniform(-0.12, 0.12), 180.0 * (rng.random() < 0.85) + rng.normal(0, 1.5))
 
 
@@ -80,7 +80,7 @@ def _street_furniture(site: Site) -> None:
             site.put(fixtures.bollard(rng), along, kerb + 0.25)
     if rng.random() < 0.16:
         site.put(fixtures.clutter(rng), rng.uniform(2, BLOCK - 2), walk - 0.4, 90.0)
-    if rng.random() < 0.06:
+    if rng.random() < 0.13:
         site.put(vehicles.bicycle(rng), rng.uniform(2, BLOCK - 2), walk - 0.4, rng.normal(0, 12))
     if rng.random() < 0.03:
         site.put(vehicles.motorcycle(rng), rng.uniform(2, BLOCK - 2), kerb + 0.6, rng.normal(60, 12))

@@ -10,7 +10,7 @@ from al3d import rng as random
 from al3d.types import F64
 from al3d.world.street import vehicles
 from al3d.world.street.parts import Shape, pose_at
-from al3d.world.street.road import Road, standing
+from al3d.world.street.road import STEP, Road, standing
 from al3d.world.street.town import Builder
 
 
@@ -49,7 +49,7 @@ def streams_of(key: random.Key, road: Road, guest: Builder | None) -> tuple[Stre
     """The streams of the drive; the first one is the ego vehicle's own lane. A `guest` rides towards the ego vehicle."""
     rng = random.generator(*key, "streams")
     own = pace(key)
-    motors: tuple[tuple[Builder, float], ...] = ((vehicles.car, 0.88), (vehicles.truck, 0.06), (vehicles.bus, 0.02), (vehicles.motorcyclist, 0.04))
+    motors: tuple[tuple[Builder, float], ...] = ((vehicles.car, 0.91), (vehicles.truck, 0.05), (vehicles.bus, 0.025), (vehicles.motorcyclist, 0.015))
     walkers, riders = ((vehicles.person, 1.0),), ((vehicles.bicyclist, 1.0),)
     kerb = road.lane + 0.15
     streams = [
@@ -59,7 +59,7 @@ def streams_of(key: random.Key, road: Road, guest: Builder | None) -> tuple[Stre
         Stream("riders back", kerb - 0.45, -float(rng.uniform(3, 5)), 60.0, 0.09, riders, guest),
     ]
     for number, side in enumerate((1.0, -1.0)):
-        walk = float(road.edges[:, number, 2].min())
+        walk = kerb + float((road.edges[:, number, 2] - road.edges[:, number, 1]).max())  # the same for any length of road
         for way in (1.0, -1.0):
             streams.append(Stream(f"walk {side} {way}", side * (walk - 0.9 + 0.35 * way), way * float(rng.uniform(0.9, 1.5)), 55.0, 0.12, walkers))
     return tuple(streams)
@@ -77,7 +77,7 @@ def moving(key: random.Key, streams: tuple[Stream, ...], road: Road, place: floa
             s = start + shift
             own = stream.name == "own" and abs(start) < 14
             guest = stream.guest if rank == 0 else None
-            if (rng.random() >= stream.filled and guest is None) or own or abs(s - place) > reach or not 0 < (s - road.start) < len(road.x) * 0.5 - 1:
+            if (rng.random() >= stream.filled and guest is None) or own or abs(s - place) > reach or not 0 < (s - road.start) < len(road.x) * STEP - 1:
                 continue
             builder = guest or stream.kinds[int(rng.choice(len(stream.kinds), p=[share for _, share in stream.kinds]))][0]
             found.append(Mover((number, rank), builder(rng).at(_pose(road, s, stream)), stream.speed))
@@ -85,5 +85,13 @@ def moving(key: random.Key, streams: tuple[Stream, ...], road: Road, place: floa
 
 
 def _pose(road: Road, s: float, stream: Stream) -> F64:
-    x, y, z, heading = standing(road, s, stream.lateral)
+    lateral = stream.lateral + (_bay(road, s, stream.lateral) if abs(stream.lateral) > road.lane + 0.15 else 0.0)
+    x, y, z, heading = standing(road, s, lateral)
     return pose_at(x, y, z, heading if stream.speed > 0 else heading + np.pi)
+
+
+def _bay(road: Road, s: float, lateral: float) -> float:
+    """How far a parking bay pushes the sidewalk outwards, to the side of `lateral`; walkers swerve over some metres."""
+    row = int((s - road.start) / STEP)
+    kerb = road.edges[max(row - 8, 0) : row + 9, 0 if lateral > 0 else 1, 1] - road.lane - 0.15
+    return float(np.copysign(np.where(kerb < 10, kerb, 0.0).mean(), lateral))
