@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """End the process with the message alone when the user's input is at fault; AL3D_TRACEBACK=1 shows where it came from."""
+    """End the process with the message alone when the user's input is at fault; AL3D_TRACEBACK=1 shows where it came from.
+
+    Warnings are one line of words, without the place in the code that gave them.
+    """
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"al3d: {message}\n"
     try:
         yield
     except (ValueError, OSError) as error:
         if os.environ.get("AL3D_TRACEBACK"):
             raise
         sys.exit(f"al3d: {error}")
+    finally:
+        warnings.formatwarning = usual
 
 
 def key_values(arguments: Sequence[str], defaults: Mapping[str, str | None], usage: str) -> dict[str, str]:
@@ -24,6 +32,8 @@ def key_values(arguments: Sequence[str], defaults: Mapping[str, str | None], usa
 
     Raises: ValueError with the `usage` for an unknown key, a repeated one, a missing one, or an argument without `=`.
     """
+    if "--help" in arguments:
+        print_help(usage)
     given: dict[str, str] = {}
     for argument in arguments:
         key, found, value = argument.partition("=")
@@ -35,6 +45,12 @@ def key_values(arguments: Sequence[str], defaults: Mapping[str, str | None], usa
     if missing:
         raise ValueError(f"missing: {' '.join(missing)}\n{usage}")
     return {key: given.get(key, str(value)) for key, value in defaults.items()}
+
+
+def print_help(usage: str) -> None:
+    """Print the usage and end the process, as `--help` does."""
+    sys.stdout.write(f"{usage}\n")
+    sys.exit(0)
 
 
 def whole_number(options: Mapping[str, str], key: str, least: int) -> int:

@@ -12,22 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from al3d.data.check import (
-    Facts,
-    Finding,
-    chosen_scenes,
-    composed,
-    duplicates,
-    facts_of,
-    findings,
-    likeness,
-    listed,
-    main,
-    rigid_fault,
-    sample,
-    spacing,
-    verdict,
-)
+from al3d.data.check import chosen_scenes, composed, main, verdict
+from al3d.data.facts import Facts, duplicates, facts_of, likeness, listed, rigid_fault, sample, spacing
+from al3d.data.findings import Finding, findings
 from al3d.geometry.camera import look_at
 from al3d.progress import console
 from al3d.types import IGNORE, U8, Camera, ClassTable, Image, Scene

@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from al3d.data.sources.folder import Folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 #: What makes a command short: few small rooms, a narrow network, two rounds of two steps, one thread.
 SMALL = (
     *("dataset.source.rooms=8", "dataset.source.points=4000", "net.width=0.125"),
@@ -115,6 +115,8 @@ def test_module_takes_these_options(words: list[str]) -> None:
     result = subprocess.run([sys.executable, "-m", str(module(words)), "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert not [word for word in words if word.startswith("--") and word not in result.stdout]
+    if module(words) == "al3d.world":
+        assert not [word for word in words[3:] if f"{word.split('=')[0]}=" not in result.stdout]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -215,5 +217,5 @@ def test_own_data_example_is_read(tmp_path: Path) -> None:
 def test_keys_of_dataset_yaml_are_documented() -> None:
     from al3d.data.sources import card
 
-    text = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "datasets" / "folder.md").read_text(encoding="utf-8")
     assert not [key for key in card._KEYS if f"| `{key}` |" not in text]

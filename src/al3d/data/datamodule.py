@@ -10,17 +10,21 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from al3d.data.augment import Augmentation
-from al3d.data.batch import Batch, Crop, Voxeliser, collate, judged
+from al3d.data.batch import Batch, Crop, Voxeliser, Voxels, collate, judged
 from al3d.data.labels import LabelState
 from al3d.data.samplers import Blocks, Share, TrainBatches
 from al3d.data.store import Store
+from al3d.data.voxelise import first_label, majority_label
 from al3d.rng import Key, generator
-from al3d.types import F32, IGNORE, Oracle
+from al3d.types import F32, IGNORE, U8, Oracle
 
 
 @dataclass(frozen=True)
 class TrainScenes(Dataset[tuple[int, object]]):
-    """(scene, draw) -> that scene with the labels bought up to `round_index`, augmented and cropped by the draw's own randomness."""
+    """(scene, draw) -> that scene with the labels of round `round_index`, augmented and cropped by the draw's own randomness.
+
+    Its labels are those bought up to the round; a voxel that has none takes one that was guessed for the round.
+    """
 
     store: Store
     oracle: Oracle
@@ -38,7 +42,7 @@ class TrainScenes(Dataset[tuple[int, object]]):
         scene = self.store.scene(name)
         label = self.oracle.answer(name, self.labels.asked(name, self.round_index))
         xyz, feat = _augmented(np.asarray(scene.xyz), np.asarray(scene.feat), self.augment, (*self.key, "augment", draw, name))
-        voxels = self.voxeliser(xyz, feat, label)
+        voxels = _guessed(self.voxeliser(xyz, feat, label), self.labels.pseudo(name, self.round_index), self.voxeliser)
         return index, self.crop(voxels, generator(*self.key, "crop", draw, name)) if self.crop else voxels
 
 
@@ -77,6 +81,17 @@ class PoolScenes(Dataset[Batch]):
             return _plain(self.store, name, index, self.voxeliser)
         first, *others = (_plain(self.store, name, index, self.voxeliser, self.augment, (*self.key, view, name)) for view in range(self.views))
         return replace(first, views=others)
+
+
+def _guessed(voxels: Voxels, guess: U8 | None, voxeliser: Voxeliser) -> Voxels:
+    """The voxels, with pseudo-labels u8[N] where no label was bought."""
+    if guess is None:
+        return voxels
+    if voxeliser.voxel_label == "first":
+        label = first_label(guess, voxels.inverse, len(voxels.coord))
+    else:
+        label = majority_label(guess, voxels.inverse, len(voxels.coord), voxeliser.classes)
+    return replace(voxels, label=np.where(voxels.label == IGNORE, label, voxels.label))
 
 
 def _plain(store: Store, name: str, index: int, voxeliser: Voxeliser, augment: tuple[Augmentation, ...] = (), key: Key = ()) -> Batch:
@@ -148,7 +163,7 @@ class RoundData(pl.LightningDataModule):
                 f"a batch of {self.batch_size} scenes cannot be shared by {world} ranks: make rounds.batch a multiple of trainer.devices x trainer.num_nodes"
             )
         key: Key = (self.rng, "train", self.round_index)
-        touched = {name for r in range(self.round_index + 1) for name in self.labels.scenes(r)}
+        touched = set(self.labels.trained_on(self.round_index))
         scenes = [index for index, name in enumerate(self.train_scenes) if name in touched]
         dataset = TrainScenes(self.store, self.oracle, self.labels, self.train_scenes, self.voxeliser, self.augment, self.round_index, key, self.crop)
         sampler = TrainBatches(scenes, self.batch_size // world, self.batches, key, rank, world, *self._voxel_limit(scenes, world))

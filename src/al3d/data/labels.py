@@ -1,4 +1,4 @@
-"""Which points are labelled: an append-only log of purchases, one folder per round, expanded when a scene is read."""
+"""Which points are labelled: an append-only log of purchases, one folder per round, expanded when a scene is read; and guesses for one round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from al3d.data.store import Store, partition_hash
 from al3d.files import read_json, whole_folder, write_json
-from al3d.types import I32, U8, Array, Bool, Partitioner
+from al3d.types import I32, IGNORE, U8, Array, Bool, Partitioner
 
 #: How a scene's purchase is written: ids of a stored partition, the whole scene, packed point bits, or point indices.
 UNITS, WHOLE, BITS, INDICES = 0, 1, 2, 3
@@ -22,12 +22,14 @@ class LabelState:
 
     Grows only; holds no label, only which points were asked. A scene's mask is formed when it is read; nothing of size N is
     kept. Opening maps a few arrays per round and reads no payload.
+    `pseudo-RR` holds the pseudo-labels of round RR alone, with their classes; a purchase never counts them.
     Raises: ValueError when the log has a gap, or when a stored partition that it names is gone.
     """
 
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self.store = folder, store
         self._logs: list[_Log] = []
+        self._guesses: dict[int, _Guesses] = {}
         self.refresh()
 
     @property
@@ -73,6 +75,11 @@ class LabelState:
         logs = self._logs if round_index is None else [self._logs[round_index]]
         return tuple(sorted({str(name) for log in logs for name in log.names}))
 
+    def trained_on(self, round_index: int) -> tuple[str, ...]:
+        """The scenes with a label for round `round_index`, bought up to it or guessed for it, sorted."""
+        bought = {name for earlier in range(round_index + 1) for name in self.scenes(earlier)}
+        return tuple(sorted(bought | set(self.pseudo_units(round_index))))
+
     def purchase(self, round_index: int) -> dict[str, Any]:
         """What the round bought, as recorded."""
         return cast(dict[str, Any], read_json(self.folder / f"labels-{round_index:02d}" / "purchase.json"))
@@ -89,13 +96,72 @@ class LabelState:
             raise ValueError(f"cannot label scenes that the data set does not have: {', '.join(unknown[:5])}")
         entries = [self._encode(name, np.unique(np.fromiter(bought[name], np.int32)), partitioner) for name in names]
         with whole_folder(self.folder / f"labels-{round_index:02d}") as temporary:
-            np.save(temporary / "scenes.npy", np.array(names, dtype=np.str_))
-            np.save(temporary / "form.npy", np.array([form for form, _ in entries], np.uint8))
-            np.save(temporary / "offset.npy", np.cumsum([0, *(len(payload) for _, payload in entries)], dtype=np.int64))
-            np.save(temporary / "payload.npy", np.concatenate([payload for _, payload in entries]) if entries else np.zeros(0, np.uint8))
+            _save_entries(temporary, names, entries)
             write_json(temporary / "purchase.json", dict(record))
             write_json(temporary / "manifest.json", {"round": round_index, "partition": partition_hash(partitioner), "unit": partitioner.name})
         self.refresh()
+
+    def write_pseudo(self, round_index: int, guessed: Mapping[str, tuple[Sequence[int], U8]], partitioner: Partitioner, record: Mapping[str, Any]) -> None:
+        """Write the pseudo-labels of a round, in place of any that are there: per scene unit ids, and the classes u8 of the units' points in order.
+
+        Whole or not at all. Raises: ValueError as `append`, or when there are not as many classes as points.
+        """
+        names = sorted(guessed)
+        units = [np.unique(np.asarray(guessed[name][0], np.int32)) for name in names]
+        entries = [self._encode(name, ids, partitioner) for name, ids in zip(names, units, strict=True)]
+        classes = [guessed[name][1] for name in names]
+        for name, entry, own in zip(names, entries, classes, strict=True):
+            points = int(self._mask(name, partition_hash(partitioner), *entry).sum())
+            if own.shape != (points,) or own.dtype != np.uint8:
+                raise ValueError(f"scene {name!r}: pseudo-labels must be uint8 [{points}], one per point of their units, got {own.dtype} {list(own.shape)}")
+        with whole_folder(self._pseudo_folder(round_index)) as temporary:
+            _save_entries(temporary, names, entries)
+            np.save(temporary / "units.npy", np.concatenate([np.zeros(0, np.int32), *units]))
+            np.save(temporary / "units_offset.npy", np.cumsum([0, *map(len, units)], dtype=np.int64))
+            np.save(temporary / "classes.npy", np.concatenate([np.zeros(0, np.uint8), *classes]))
+            np.save(temporary / "classes_offset.npy", np.cumsum([0, *map(len, classes)], dtype=np.int64))
+            write_json(temporary / "pseudo.json", dict(record))
+            write_json(temporary / "manifest.json", {"round": round_index, "partition": partition_hash(partitioner), "unit": partitioner.name})
+        self._guesses.pop(round_index, None)
+
+    def has_pseudo(self, round_index: int) -> bool:
+        """Whether pseudo-labels were written for a round (there may be none in them)."""
+        return self._guessed_in(round_index) is not None
+
+    def pseudo(self, scene_id: str, round_index: int) -> U8 | None:
+        """The pseudo-labels of a scene in one round: u8[N], IGNORE where nothing was guessed or something is bought; None without any."""
+        log = self._guessed_in(round_index)
+        entry = log.entry(scene_id) if log else None
+        if log is None or entry is None:
+            return None
+        label = np.full(self.store.sizes[scene_id], IGNORE, np.uint8)
+        label[self._mask(scene_id, log.partition, *entry)] = log.classes_of(scene_id)
+        label[self.asked(scene_id, round_index)] = IGNORE
+        return label
+
+    def pseudo_units(self, round_index: int) -> dict[str, I32]:
+        """The units whose labels were guessed for a round: scene -> sorted ids i32."""
+        log = self._guessed_in(round_index)
+        return {} if log is None else {str(name): log.units_of(str(name)) for name in log.names}
+
+    def pseudo_record(self, round_index: int) -> dict[str, Any]:
+        """What was guessed for a round, as recorded."""
+        return cast(dict[str, Any], read_json(self._pseudo_folder(round_index) / "pseudo.json"))
+
+    def _pseudo_folder(self, round_index: int) -> Path:
+        return self.folder / f"pseudo-{round_index:02d}"
+
+    def _guessed_in(self, round_index: int) -> _Guesses | None:
+        if round_index not in self._guesses:
+            folder = self._pseudo_folder(round_index)
+            if round_index < 0 or not (folder / "manifest.json").is_file():
+                return None
+            self._guesses[round_index] = _Guesses(folder)
+        return self._guesses[round_index]
+
+    def _mask(self, scene_id: str, partition: str, form: int, payload: U8) -> Bool:
+        """The points of one entry: bool[N]."""
+        return self._expand(scene_id, partition, payload.view(np.int32)) if form == UNITS else _points(form, payload, self.store.sizes[scene_id])
 
     def _encode(self, name: str, ids: I32, partitioner: Partitioner) -> tuple[int, U8]:
         partition = self.store.unit(partitioner, name)
@@ -132,11 +198,40 @@ class _Log:
     def payload(self) -> U8:
         return cast(U8, np.load(self._payload_file, mmap_mode="r", allow_pickle=False))
 
-    def entry(self, name: str) -> tuple[int, U8] | None:
+    def row(self, name: str) -> int | None:
         row = int(np.searchsorted(self.names, name)) if len(self.names) else 0
-        if row >= len(self.names) or self.names[row] != name:
-            return None
-        return int(self.form[row]), np.array(self.payload[self.offset[row] : self.offset[row + 1]])
+        return row if row < len(self.names) and self.names[row] == name else None
+
+    def entry(self, name: str) -> tuple[int, U8] | None:
+        row = self.row(name)
+        return None if row is None else (int(self.form[row]), np.array(self.payload[self.offset[row] : self.offset[row + 1]]))
+
+
+class _Guesses(_Log):
+    """One round's pseudo-labels: an entry per scene as in a purchase, its unit ids, and the classes of its points."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def units_of(self, name: str) -> I32:
+        return cast(I32, self._part("units", name))
+
+    def classes_of(self, name: str) -> U8:
+        return cast(U8, self._part("classes", name))
+
+    def _part(self, kind: str, name: str) -> Array:
+        row = self.row(name)
+        offset = np.load(self.folder / f"{kind}_offset.npy", mmap_mode="r", allow_pickle=False)
+        values = np.load(self.folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
+        return np.zeros(0, values.dtype) if row is None else np.array(values[offset[row] : offset[row + 1]])
+
+
+def _save_entries(folder: Path, names: Sequence[str], entries: Sequence[tuple[int, U8]]) -> None:
+    np.save(folder / "scenes.npy", np.array(names, dtype=np.str_))
+    np.save(folder / "form.npy", np.array([form for form, _ in entries], np.uint8))
+    np.save(folder / "offset.npy", np.cumsum([0, *(len(payload) for _, payload in entries)], dtype=np.int64))
+    np.save(folder / "payload.npy", np.concatenate([payload for _, payload in entries]) if entries else np.zeros(0, np.uint8))
 
 
 def _points(form: int, payload: U8, count: int) -> Bool:

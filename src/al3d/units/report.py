@@ -270,13 +270,14 @@ def picture(shown: Shown, classes: ClassTable, names: Sequence[str], path: Path)
     camera, below = overview(xyz, *PANEL, azimuth=_azimuth(shown.scene, xyz), elevation=ELEVATION, cut_above=cut)
     points, xyz = points[below], np.ascontiguousarray(xyz[below])
     radius = disc_radius(xyz)
+    largest = 3.5 if shown.scene.sequence else 12.0  # far points of a LiDAR scan are no surfaces
     label = shown.label[points]
     colours = np.where((label == IGNORE)[:, None], np.array(NOWHERE, np.uint8), class_colors(label, classes))
-    image, index = render(xyz, colours, camera, radius, shading=0.45, supersample=2)
+    image, index = render(xyz, colours, camera, radius, shading=0.45, largest=largest, supersample=2)
     frame = _frame(index)
     panels = [("classes", image[frame])]
     for name, unit in zip(names, shown.units, strict=True):
-        image, index = render(xyz, unit_colors(unit[points]), camera, radius, shading=0.45, supersample=2)
+        image, index = render(xyz, unit_colors(unit[points]), camera, radius, shading=0.45, largest=largest, supersample=2)
         panels.append((f"{name}: {_counted(int(unit.max(initial=-1)) + 1, 'unit')}", _outlined(image, index, unit[points])[frame]))
     present = [int(number) for number in np.unique(label) if number != IGNORE]
     handles = [Patch(color=_paint(classes.colors[number]), label=classes.names[number]) for number in present]

@@ -49,7 +49,7 @@ class Rooms:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """train and val."""
+        """Train and val."""
         return ("train", "val")
 
     @property
