@@ -74,3 +74,15 @@ def test_switch_works(number: str, switch: str) -> None:
     with initialize_config_dir(config_dir=str(REPOSITORY / "conf"), version_base="1.3"):
         config = compose("train", overrides=switch.split())
     assert instantiate(config.acquire, _convert_="all").name == config.acquire.name
+
+
+@pytest.mark.parametrize(
+    ("choice", "keys"),
+    [("default", set()), ("paper", {"dataset.redal.entropy", "dataset.redal.colour_clip"}), ("code", {"dataset.voxel_label", "dataset.reduce"})],
+)
+def test_one_word_chooses_a_side(choice: str, keys: set[str]) -> None:
+    with initialize_config_dir(config_dir=str(REPOSITORY / "conf"), version_base="1.3"):
+        usual, chosen = compose("train"), compose("train", overrides=[f"fidelity={choice}"])
+    different = {f"dataset.{key}" for key in usual.dataset if usual.dataset[key] != chosen.dataset[key] and key != "redal"}
+    different |= {f"dataset.redal.{key}" for key in usual.dataset.redal if usual.dataset.redal[key] != chosen.dataset.redal[key]}
+    assert different == keys

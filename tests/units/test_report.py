@@ -72,7 +72,7 @@ def test_what_is_exported_can_be_imported(tmp_path, printed):
         unit = Supervoxel(0.1, 1.0, minimum_points=20)(scene).unit
         assert np.array_equal(published(scene).unit, unit)
         assert read_regions(out / "regions.json")[scene_id] == list(range(1, unit.max() + 2))
-    chosen = f"unit=_published:root={out}:layout=s3dis"
+    chosen = f"unit=published:root={out}:layout=s3dis"
     report.main([*words[:2], chosen, f"out={tmp_path / 'out'}"])
     assert list(csv.DictReader((tmp_path / "out" / "table.csv").open()))[0]["outside"] != ""
 
