@@ -1,7 +1,8 @@
 """The time and disk of preparing the full data sets on 16 cores, computed from rates that are measured here on one.
 
-python benchmarks/scale.py [--cores 16] [--scenes 3]: writes a few scenes of each official raw format and size, prepares them with one process
-and scales up. Rates are by the clock, read and write included, from a warm cache; cores are taken to add up, which holds while the disk keeps up.
+python benchmarks/scale.py [--cores 16] [--scenes 3]: generates a few scenes of each data set in its official files and size, prepares them with
+one process through its own source and scales up. Rates are by the clock, read and write included, from a warm cache; cores are taken to add up,
+which holds while the disk keeps up.
 """
 
 from __future__ import annotations
@@ -9,26 +10,26 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numba
-import numpy as np
-from numpy.lib.recfunctions import repack_fields
-from plyfile import PlyData, PlyElement
 from rich.table import Table
 
 from al3d.data.extras import ColourDiscontinuity, Extra, SurfaceVariation
 from al3d.data.prepare import prepare
-from al3d.data.sources.ply import read_ply
+from al3d.data.sources.nuscenes import NuScenes
 from al3d.data.sources.s3dis import S3DIS
+from al3d.data.sources.scannet import ScanNet
+from al3d.data.sources.semantic_kitti import SemanticKITTI
 from al3d.progress import console
-from al3d.types import U8, ClassTable, Partitioner, Scene
+from al3d.types import Partitioner, Scene, Source
 from al3d.units.supervoxel import Supervoxel
-from al3d.world.rooms import make_room, write_room
-from data import scan
+from al3d.world.drives import write_nuscenes_drives, write_semantic_kitti_drives
+from al3d.world.rooms import write_rooms
+from al3d.world.scannet import write_scannet
 
 
 @dataclass(frozen=True)
@@ -53,92 +54,19 @@ DATA_SETS = (
 )
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A source that reads scenes in the data set's raw format, with the parts of al3d that its own source reads with."""
-
-    root: Path
-    name: str
-    count: int
-
-    @property
-    def classes(self) -> ClassTable:
-        """As many classes as labels can have."""
-        return ClassTable(tuple(str(index) for index in range(20)), ((0, 0, 0),) * 20)
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Colours or intensity."""
-        return ("red", "green", "blue") if self.name in ("S3DIS", "ScanNet") else ("intensity",)
-
-    @property
-    def scale(self) -> dict[str, float]:
-        """No lengths of its own."""
-        return {}
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Train alone."""
-        return ("train",)
-
-    @property
-    def published(self) -> dict[str, int]:
-        """Nothing to check against."""
-        return {}
-
-    def scenes(self, split: str) -> tuple[str, ...]:
-        """`count` scenes."""
-        return tuple(f"scene_{index}" for index in range(self.count))
-
-    def read(self, scene_id: str) -> tuple[Scene, U8]:
-        """One scene from its files."""
-        base = self.root / scene_id
-        if self.name == "S3DIS":
-            source = S3DIS(base, splits={"train": (1, 2, 3, 4, 6)})
-            scene, label = source.read(_only(source.scenes("train")))
-            return Scene(scene_id, scene.xyz, scene.feat), label
-        if self.name == "ScanNet":
-            cloud, labels = read_ply(base / "mesh.ply"), read_ply(base / "labels.ply")
-            xyz = cloud.xyz - np.floor(cloud.xyz.min(axis=0))
-            return Scene(scene_id, xyz.astype(np.float32), (cloud.colour / 255).astype(np.float32)), (labels.label % 20).astype(np.uint8)
-        columns = 5 if self.name == "nuScenes" else 4
-        points = np.fromfile(base / "points.bin", "<f4").reshape(-1, columns)
-        label = np.fromfile(base / "labels.bin", "u1" if columns == 5 else "<u4")
-        return Scene(scene_id, points[:, :3].copy(), points[:, 3:4].copy()), (label & 0xFF).astype(np.uint8)
-
-    def fingerprint(self) -> str:
-        """There is only one."""
-        return "benchmark"
-
-
-def _only(names: Sequence[str]) -> str:
-    (name,) = names
-    return name
-
-
-def write_raw(root: Path, what: DataSet, index: int) -> None:
-    """One scene in the raw format; sizes are close to the published ones."""
-    base = root / f"scene_{index}"
-    if what.name == "S3DIS":
-        write_room(base, 1, index * 4, what.points)
-        return
-    base.mkdir(parents=True)
-    if what.name == "ScanNet":
-        _, cloud = make_room(1, index * 4, what.points)
-        fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("alpha", "u1"), ("label", "<u2")]
-        rows = np.zeros(len(cloud.xyz), fields)
-        for column, axis in enumerate("xyz"):
-            rows[axis] = cloud.xyz[:, column]
-        for column, channel in enumerate(("red", "green", "blue")):
-            rows[channel] = np.rint(cloud.color[:, column] * 255)
-        for name, kept in (("mesh.ply", [field for field, _ in fields[:-1]]), ("labels.ply", [field for field, _ in fields])):
-            PlyData([PlyElement.describe(repack_fields(rows[kept]), "vertex")], byte_order="<").write(str(base / name))
-        return
-    outdoor = what.name == "nuScenes"
-    xyz, intensity = scan(index, 32 if outdoor else 64, what.points)
-    columns = [xyz, intensity, *([np.zeros_like(intensity)] if outdoor else [])]
-    np.concatenate(columns, axis=1).astype("<f4").tofile(base / "points.bin")
-    (np.abs(xyz).sum(axis=1) // 1 % 16).astype("u1" if outdoor else "<u4").tofile(base / "labels.bin")
+def written(root: Path, name: str, scenes: int) -> Source:
+    """About `scenes` generated scenes in the data set's official files, of its own size, and the source that reads them."""
+    if name == "S3DIS":
+        write_rooms(root, scenes + 1, points=1_000_000)
+        return S3DIS(root)
+    if name == "ScanNet":
+        write_scannet(root, scenes + 1, points=150_000)
+        return ScanNet(root, frames=0)
+    if name == "nuScenes":
+        write_nuscenes_drives(root, 2, frames=scenes)
+        return NuScenes(root, version="v1.0-mini")
+    write_semantic_kitti_drives(root, 2, frames=scenes, shots=False)
+    return SemanticKITTI(root, splits={"train": ("00",), "val": ("08",)})
 
 
 def clocked(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -149,16 +77,14 @@ def clocked(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def measure(folder: Path, what: DataSet, scenes: int) -> dict[str, float]:
     """Seconds of one core per million points: `scenes` (read, hash, write), each extra, `units`; `bytes` on disk per point; `points` per scene."""
-    for index in range(scenes):
-        write_raw(folder / "raw", what, index)
-    source = Raw(folder / "raw", what.name, scenes)
-    source.read("scene_0")  # compiled, and in the cache
-    small, _ = source.read("scene_0")
-    small = Scene("small", small.xyz[:5000], small.feat[:5000])
+    source = written(folder / "raw", what.name, scenes)
+    listed = source.scenes("train")
+    first, _ = source.read(listed[0])  # compiled, and in the cache
+    small = Scene("small", first.xyz[:5000], first.feat[:5000])
     for maker in (*what.extras, what.unit):
         maker(small)
     seconds: dict[str, float] = {}
-    seconds["read"], _ = clocked(lambda: [source.read(scene) for scene in source.scenes("train")])
+    seconds["read"], _ = clocked(lambda: [source.read(scene) for scene in listed])
     seconds["scenes"], store = clocked(lambda: prepare(source, folder, ("train",)))
     for extra in what.extras:
         seconds[extra.name], _ = clocked(lambda: prepare(source, folder, ("train",), extras=(extra,)))  # noqa: B023  (called at once)
@@ -166,7 +92,7 @@ def measure(folder: Path, what: DataSet, scenes: int) -> dict[str, float]:
     points = sum(store.sizes.values())
     size = {part: sum(file.stat().st_size for file in (store.path / part).rglob("*") if file.is_file()) for part in ("scenes", "truth", "extra", "unit")}
     rates = {name: value / points * 1e6 for name, value in seconds.items()}
-    return rates | {"bytes": (size["scenes"] + size["truth"]) / points, "train bytes": (size["extra"] + size["unit"]) / points, "points": points / scenes}
+    return rates | {"bytes": (size["scenes"] + size["truth"]) / points, "train bytes": (size["extra"] + size["unit"]) / points, "points": points / len(listed)}
 
 
 def main() -> None:
