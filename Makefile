@@ -36,6 +36,11 @@ bench: $(INSTALLED) ## the benchmarks' tables
 	$(BIN)/python benchmarks/sparse_conv.py
 	$(BIN)/python benchmarks/geometry.py
 	$(BIN)/python benchmarks/labels.py
+	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/units.py
+	$(BIN)/python benchmarks/class_shares.py
+	$(BIN)/python benchmarks/acquire.py
 
 docs-check: $(INSTALLED) ## links, commands and register of the documents
 	$(BIN)/python -m pytest -q tests/docs

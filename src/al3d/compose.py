@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.pool import base_points
+from al3d.acquire.pseudo import check_pair
 from al3d.acquire.window import windows
 from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
@@ -46,6 +47,7 @@ def study_of(config: DictConfig) -> Study:
     quiet_libraries()
     source = data_source(config)
     seed, method, plan = chosen_methods(config)
+    pseudo = chosen_pseudo(config, method)
     inputs = tuple(config.dataset.inputs)
     voxeliser, crop = voxels_of(config, source)
     module = partial(instantiate(config.learner), classes=len(source.classes), rng=config.rng)
@@ -84,6 +86,7 @@ def study_of(config: DictConfig) -> Study:
         oracle=oracle,
         seed=seed,
         method=method,
+        pseudo=pseudo,
         plan=plan,
         rng=config.rng,
         base=base,
@@ -142,6 +145,15 @@ def chosen_methods(config: DictConfig) -> tuple[Acquirer, Acquirer, Plan]:
     return seed, method, Plan(**plain(config)["rounds"])
 
 
+def chosen_pseudo(config: DictConfig, method: Acquirer) -> Acquirer | None:
+    """The second acquirer, whose choices are labelled by the network, or None. Raises: ValueError when it cannot go with the method."""
+    if not config.get("pseudo"):
+        return None
+    second = cast(Acquirer, instantiate(config.pseudo, _convert_="all"))
+    check_pair(method, second)
+    return second
+
+
 def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) -> Store:
     """The prepared data set with everything that these methods read; made when needed, by the first process alone."""
     extras = list({extra: None for method in methods for extra in method.extras})
@@ -149,7 +161,7 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
         if source.features[: len(extra.needs)] != extra.needs:
             raise ValueError(
                 f"{extra.name} needs the attributes {', '.join(extra.needs)}, but {source.name} has {', '.join(source.features)}: "
-                "set that term's weight to 0 or choose another method"
+                "set that term's weight to 0 (for ReDAL: dataset.redal.colour=0) or choose another method"
             )
     units = list({unit: None for method in methods for unit in method.partitions})
     root = Path(config.paths.data)
@@ -173,11 +185,13 @@ def identity_of(config: DictConfig, store: Store) -> Tree:
     tree = plain(config)
     dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root")}
     rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after")}
+    pseudo = {"pseudo": tree["pseudo"]} if tree.get("pseudo") else {}
     return {
         "data": store.data_hash,
         "dataset": {**dataset, "name": store.name},
         "seed": tree["seed"],
         "acquire": tree["acquire"],
+        **pseudo,
         "net": tree["net"],
         "learner": tree["learner"],
         "rounds": rounds,
@@ -194,7 +208,8 @@ def run_folder(config: DictConfig, identity: Tree) -> RunFolder:
     """
     net = str(identity["net"]["_target_"]).rsplit(".", 1)[-1].lower()
     unit = str(identity["acquire"]["unit"]["_target_"]).rsplit(".", 2)[-2]
-    name = f"{identity['dataset']['name']}-{net}-{identity['seed']['name']}-{identity['acquire']['name']}-{unit}-rng{identity['rng']}-{identity_hash(identity)}"
+    method = f"{identity['acquire']['name']}{'-pseudo' if 'pseudo' in identity else ''}"
+    name = f"{identity['dataset']['name']}-{net}-{identity['seed']['name']}-{method}-{unit}-rng{identity['rng']}-{identity_hash(identity)}"
     folder = RunFolder(Path(config.paths.run) if config.paths.run else Path(config.paths.outputs) / name)
     folder.guard(identity)
     return folder
@@ -273,6 +288,12 @@ def _check_total(config: DictConfig, base: int, plan: Plan) -> None:
         return
     first = config.seed.budget.amount if config.seed.budget.per == "percent" else 0
     total = (first or 0) + (plan.n - 1) * budget.amount
+    guessed = config.pseudo.budget if config.get("pseudo") and plan.n > 2 else None
+    if guessed is not None and guessed.per == "percent" and total <= 100 < total + guessed.amount:
+        raise ValueError(
+            f"{plan.n} rounds buy {total:g} percent, and the {guessed.amount:g} percent that pseudo-labels guess are not for sale in the next round: "
+            "together more than there is; lower rounds.n, rounds.step or pseudo.budget.amount"
+        )
     if config.seed.budget.per == "everything" or total > 100:
         wanted = "everything and then more" if config.seed.budget.per == "everything" else f"{total:g} percent of {base:,} points"
         raise ValueError(f"{plan.n} rounds would buy {wanted}: lower rounds.n, rounds.initial or rounds.step (a fully supervised run is seed=all rounds.n=1)")

@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.callback import ActiveLearning
 from al3d.acquire.pool import Pool
+from al3d.acquire.pseudo import PredictedClasses, guess, guessed_before, without
 from al3d.acquire.purchase import buy
 from al3d.acquire.reduce import join, load_units
 from al3d.data.datamodule import RoundData
@@ -79,7 +80,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything one run is made of; `net()` makes a fresh network, `module(net, round)` wraps it, `trainer` makes a Trainer."""
+    """Everything one run is made of; `net()` makes a fresh network, `module(net, round)` wraps it, `trainer` makes a Trainer.
+
+    `pseudo` is the second acquirer, whose choices are labelled by the network for one round, if there is one.
+    """
 
     folder: RunFolder
     store: Store
@@ -95,6 +99,7 @@ class Study:
     trainer: MakeTrainer
     loggers: Sequence[LoggerChoice] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    pseudo: Acquirer | None = None
 
     @property
     def labels(self) -> LabelState:
@@ -137,7 +142,12 @@ def steps(study: Study) -> Iterator[Callable[[], None]]:
 def train(study: Study, index: int) -> None:
     """Train round `index` on the labels of `labels-RR`; goes on from the round's resume file if there is one."""
     labels = study.labels
-    scenes = len({name for round_index in range(index + 1) for name in labels.scenes(round_index)})
+    if study.pseudo is not None and index and not labels.has_pseudo(index):
+        raise ValueError(
+            f"{study.folder.path}: pseudo-{index:02d} is missing but labels-{index:02d} is there: put it back, or delete labels-{index:02d} and later "
+            "ones to choose both again"
+        )
+    scenes = len(labels.trained_on(index))
     total = study.plan.training_steps(scenes)
     folder, started = study.folder, time.perf_counter()
     module = fresh_module(study, index)
@@ -157,6 +167,7 @@ def train(study: Study, index: int) -> None:
 def test(study: Study, index: int) -> None:
     """Judge round `index` on every validation point once; write metrics.json, print the round's table, log the curve."""
     folder, started = study.folder, time.perf_counter()
+    _forget_classes(study, index)
     module = fresh_module(study, index)
     load_weights(module, folder.weights(index))
     data = study.data(labels=study.labels, round_index=index, batches=1)
@@ -177,6 +188,7 @@ def judged(study: Study, index: int, module: Segmenter, seconds: float) -> dict[
     result = scores(confusion)
     purchase = study.labels.purchase(index)
     training = read_json(study.folder.weights(index).with_name("train.json"))
+    guessed = {"pseudo": study.labels.pseudo_record(index)} if study.labels.has_pseudo(index) else {}
     return {
         "round": index,
         "labelled_points": purchase["spent_points"],
@@ -188,6 +200,7 @@ def judged(study: Study, index: int, module: Segmenter, seconds: float) -> dict[
         "steps": training["steps"],
         "loss": training["loss"],
         "seconds": {"train": training["seconds"], "test": round(seconds, 3), "predict": None},
+        **guessed,
     }
 
 
@@ -196,7 +209,7 @@ def predict(study: Study, index: int) -> None:
     module = fresh_module(study, index)
     load_weights(module, study.folder.weights(index))
     harvest = harvester(study, index)
-    blocks = harvest.missing()
+    blocks = harvest.unfinished
     module.passes = study.method.passes
     data = study.data(labels=study.labels, round_index=index, batches=1, blocks=blocks, reach=harvest.to_predict, views=study.method.views)
     with stage(f"round {index}: predict the pool", len(harvest.to_predict(blocks)), quiet=_quiet()) as line:
@@ -218,7 +231,12 @@ def select(study: Study, method: Acquirer, index: int) -> None:
         units = join([load_units(file) for file in files])
     else:
         units = pool.harvest_unpredicted()
-    buy(pool, units, study.oracle, study.base, study.folder.round(index) / "selection.parquet" if index >= 0 else None)
+    second = None
+    if study.pseudo is not None and index >= 0:
+        units = without(units, guessed_before(pool, units))
+        classes = PredictedClasses(pool, partial(classes_file, study, index))
+        second = partial(guess, pool, study.pseudo, units, study.oracle, study.base, classes)
+    buy(pool, units, study.oracle, study.base, study.folder.round(index) / "selection.parquet" if index >= 0 else None, second)
     bought = study.labels.purchase(index + 1)
     name = f"{bought['name']} ({bought['unit']})"
     step = "seed" if index < 0 else f"round {index}"
@@ -226,6 +244,8 @@ def select(study: Study, method: Acquirer, index: int) -> None:
     console.print(f"{step}: {name} bought {amounts}", markup=False)
     if not bought["units"]:
         console.print(f"{step}: earlier rounds spent the budget up to here; the next round trains on the same labels", markup=False)
+    if second is not None:
+        console.print(f"{step}: {_guessed(study.labels.pseudo_record(index + 1))}", markup=False)
 
 
 def report(study: Study) -> Path:
@@ -248,6 +268,7 @@ def log_curve(study: Study, index: int) -> None:
     names = study.store.classes.names
     values = {"curve/miou": record["miou"], "curve/labelled_percent": record["labelled_percent"], "curve/labelled_points": record["labelled_points"]}
     values |= {f"iou/{name}": value for name, value in zip(names, record["iou"], strict=True) if value is not None}
+    values |= {f"pseudo/{key}": record["pseudo"][key] for key in ("points", "accuracy") if record.get("pseudo", {}).get(key) is not None}
     for choice in study.loggers:
         log: Logger = choice.open(study.folder.path, index, _steps_before(study, index), study.config)
         log.log_metrics(values, step=record["steps"])
@@ -257,7 +278,31 @@ def log_curve(study: Study, index: int) -> None:
 
 def harvester(study: Study, index: int) -> ActiveLearning:
     """The callback that turns round `index`'s predictions into rows of units."""
-    return ActiveLearning(study.pool(study.method, index), partial(study.folder.units, index))
+    kept = None if study.pseudo is None else partial(classes_file, study, index)
+    return ActiveLearning(study.pool(study.method, index), partial(study.folder.units, index), kept)
+
+
+def classes_file(study: Study, index: int, block: int) -> Path:
+    """Where the predicted classes of one block's points are kept until the next round is trained."""
+    return study.folder.units(index, block).with_suffix(".classes.npy")
+
+
+def _forget_classes(study: Study, index: int) -> None:
+    """Remove the predicted classes that earlier rounds kept: every process has trained on what was guessed by then."""
+    if study.pseudo is None or _quiet():
+        return
+    for earlier in range(index):
+        for file in classes_file(study, earlier, 0).parent.glob("*.classes.npy"):
+            file.unlink()
+
+
+def _guessed(record: Mapping[str, Any]) -> str:
+    """What the second acquirer did, in one line."""
+    if not record["units"]:
+        return f"{record['name']} found nothing to guess; the next round trains on bought labels alone"
+    amounts = f"{counted(record['units'], 'unit')}, {counted(record['points'], 'point')} in {counted(record['scenes'], 'scene')}"
+    right = "" if record["accuracy"] is None else f", {100 * record['accuracy']:.1f} % of the points rightly"
+    return f"{record['name']} guessed {amounts} for the next round{right}"
 
 
 def fresh_module(study: Study, index: int) -> Segmenter:

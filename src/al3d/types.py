@@ -215,7 +215,8 @@ class Units:
     i64[U] (all its points), `center` and `extent` f32[U,3] metres in the scene's frame, `world` f64[U,3] the centre in the world of
     its drive and `drive` i32[U] a number that frames of one sequence share (a scene without a sequence has its own), `score` f32[U,S]
     (higher = ask first), `feature` f32 or f16 [U,D] (D may be 0), `kind` u8[U], `predicted` u8[U] the class that most of its points are
-    predicted as (IGNORE without predictions), `labelled` bool[U] (at least half of its points are asked).
+    predicted as (IGNORE without predictions), `clicks` i64[U] in how many classes its points are predicted (1 without predictions): what
+    labelling it should cost; `labelled` bool[U] (at least half of its points are asked).
     """
 
     scene: I32
@@ -230,6 +231,7 @@ class Units:
     feature: Array
     kind: U8
     predicted: U8
+    clicks: I64
     labelled: Bool
 
     def __len__(self) -> int:

@@ -28,6 +28,7 @@ def _units(size: list[int] | np.ndarray, scene: list[int] | None = None, score: 
         feature=np.zeros((count, 2), np.float32) if feature is None else np.asarray(feature, np.float32),
         kind=np.zeros(count, np.uint8),
         predicted=np.full(count, IGNORE, np.uint8),
+        clicks=np.ones(count, np.int64),
         labelled=np.zeros(count, bool),
     )
 

@@ -1,5 +1,7 @@
 """The ledger never overspends, and rounds meet their cumulative limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -208,3 +210,15 @@ def test_an_empty_pool_says_so(make_units):
     method = Acquirer("entropy", PointUnit(), Top(), Budget(per="everything"))
     with pytest.raises(ValueError, match=r"round 3 of entropy .* run fewer rounds"):
         method.select(make_units([0, 0]), 3, [], 10_000, ())
+
+
+def test_clicks_are_estimated_when_buying_and_counted_afterwards(make_units):
+    units = replace(make_units([10, 10, 10, 10]), clicks=np.array([1, 3, 2, 1]))
+    budget = Budget(4, "clicks")
+    ledger = budget.open(units, 1, [Spent(100, 1, 9)], 1000)
+    assert (ledger.limit, ledger.measure) == (4, "clicks")
+    assert [ledger.admit(row) for row in range(4)] == [True, True, False, False]
+    assert ledger.spent == 4 and ledger.full
+    assert budget.limit(2, [Spent(100, 1, 9), Spent(20, 2, 6)], 1000) == 2, "it took 6 clicks instead of 4"
+    with pytest.raises(ValueError, match="should buy 8 clicks but the pool holds 7"):
+        Budget(8, "clicks").open(units, 1, [Spent(100, 1, 9)], 1000)

@@ -7,7 +7,7 @@ import pytest
 
 from al3d.acquire.budget import Budget, Ledger, Spent
 from al3d.acquire.classes import ClassBalanced, ClassStratifiedRandom, class_weight
-from al3d.acquire.distances import nearest_squared, squared_distance, summed
+from al3d.acquire.distances import nearest, squared_distance, summed
 from al3d.acquire.diverse import PlusPlus, TypiClust, typicality
 from al3d.acquire.fusion import RankFusion
 from al3d.acquire.kcenter import KCenter
@@ -233,6 +233,17 @@ def test_plus_plus_draws_each_row_at_most_once_and_only_from_the_pool(make_units
     assert sorted(everything) == np.flatnonzero(units.size > 0).tolist()
 
 
+def test_plus_plus_may_look_at_a_keyed_part_of_the_pool(make_units):
+    units = make_units([1] * 300, feature=generator("candidates").normal(size=(300, 3)))
+    part = PlusPlus(candidates=40)
+    everything = offered(units, 300, part)
+    assert len(everything) == 40 and everything == offered(units, 300, part)
+    assert set(offered(units, 10, part)) <= set(everything)
+    assert offered(units, 10, PlusPlus(candidates=300)) == offered(units, 10, PlusPlus())
+    with pytest.raises(ValueError, match="candidates=0"):
+        PlusPlus(candidates=0)
+
+
 def test_plus_plus_prefers_what_is_far(make_units):
     feature = np.r_[np.zeros((98, 2)), [[100, 0]], [[0, 100]]].astype(np.float32)
     hits = 0
@@ -293,9 +304,9 @@ def test_distances_equal_the_plain_formula():
     rows, centres = random.normal(7, 1, (300, 16)).astype(np.float32), random.normal(7, 1, (70, 16)).astype(np.float32)
     exact = np.linalg.norm(rows[:, None].astype(np.float64) - centres[None], axis=2)
     np.testing.assert_allclose(summed(rows, centres), exact.sum(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(np.sqrt(nearest_squared(rows, centres)), exact.min(axis=1), rtol=1e-3)
+    np.testing.assert_allclose(np.sqrt(nearest(rows, centres)[0]), exact.min(axis=1), rtol=1e-3)
     np.testing.assert_allclose(np.sqrt(squared_distance(rows, centres[0])), exact[:, 0], rtol=1e-5)
-    assert np.isinf(nearest_squared(rows, centres[:0])).all()
+    assert np.isinf(nearest(rows, centres[:0])[0]).all()
 
 
 def test_a_stratum_that_cannot_spend_leaves_it_to_the_next_round(make_units):

@@ -61,7 +61,7 @@ def test_describe_equals_a_loop_over_units(make_view, seed, points, units, with_
         np.testing.assert_allclose(getattr(got, name), rows, atol=1e-5)
     np.testing.assert_allclose(got.world, got.center, atol=1e-6)
     assert len(set(got.drive.tolist())) <= 1 and (got.predicted == IGNORE).all()
-    dtypes = {name: getattr(got, name).dtype.str[1:] for name in COLUMNS if name not in ("points", "world", "drive", "predicted")}
+    dtypes = {name: getattr(got, name).dtype.str[1:] for name in COLUMNS if name not in ("points", "world", "drive", "predicted", "clicks")}
     assert dtypes == {"scene": "i4", "unit": "i4", "size": "i8", "center": "f4", "extent": "f4", "score": "f4", "feature": "f4", "kind": "u1", "labelled": "b1"}
 
 
@@ -150,7 +150,7 @@ def test_world_places_drives_and_predicted_classes(make_view):
         units = describe(replace(view, scene=scene), None)
         x, y, z = scene.xyz[3].astype(float) + [1, 2, 3]
         np.testing.assert_allclose(units.world[1], [10 - y, 20 + x, z], atol=1e-6)
-        assert units.predicted.tolist() == [1, 0] and units.points.tolist() == [3, 1]
+        assert units.predicted.tolist() == [1, 0] and units.points.tolist() == [3, 1] and units.clicks.tolist() == [2, 1]
         drives.append(int(units.drive[0]))
     assert drives[0] == drives[1] and len(set(drives)) == 4
 

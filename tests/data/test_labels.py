@@ -13,7 +13,7 @@ from al3d.data.hashing import hash_of
 from al3d.data.labels import BITS, INDICES, UNITS, WHOLE, LabelState
 from al3d.files import read_json
 from al3d.rng import generator
-from al3d.types import Scene
+from al3d.types import IGNORE, Scene
 from al3d.units.point import PointUnit
 from al3d.units.scene import SceneUnit
 from al3d.units.supervoxel import Supervoxel
@@ -197,3 +197,88 @@ def test_nineteen_thousand_scans_stay_small_and_quick(tmp_path):
     figures = measure(tmp_path, scans=19_130, rounds=5)
     assert figures["bytes"] < 1e9
     assert figures["open"] < 0.05 and figures["asked"] < 0.005
+
+
+# Pseudo-labels.
+
+
+def guesses(store, partitioner, wishes, fill=0):
+    """Scene -> (unit ids, a made-up class per point of theirs)."""
+    found = {}
+    for name, ids in wishes.items():
+        members = np.isin(store.unit(partitioner, name), ids)
+        found[name] = (ids, (np.arange(members.sum()) % 3 + fill).astype(np.uint8))
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(UNITS_OF))
+def test_pseudo_labels_are_read_as_written_and_count_nowhere(store, tmp_path, kind):
+    labels, partitioner = LabelState(tmp_path, store), UNITS_OF[kind]
+    labels.append({"a": [0]}, SceneUnit(), {})
+    labels.append({"a": [0]}, SceneUnit(), {})
+    wishes = {"c": [0], "b": [0]} if kind == "scene" else {"c": [1, 0, 3], "b": [2]}
+    written = guesses(store, partitioner, wishes)
+    labels.write_pseudo(1, written, partitioner, {"points": 7})
+    for state in (labels, LabelState(tmp_path, store)):
+        for name, (ids, classes) in written.items():
+            wanted = np.full(SIZES[name], IGNORE, np.uint8)
+            wanted[np.isin(store.unit(partitioner, name), ids)] = classes
+            got = state.pseudo(name, 1)
+            assert got.dtype == np.uint8 and np.array_equal(got, wanted)
+            assert not state.asked(name).any() and not state.bought(name, 1).any()
+        assert state.pseudo("a", 1) is None
+        assert {name: ids.tolist() for name, ids in state.pseudo_units(1).items()} == {name: sorted(ids) for name, ids in wishes.items()}
+        assert state.rounds == 2 and state.scenes() == ("a",) and state.pseudo_record(1) == {"points": 7}
+        assert state.trained_on(0) == ("a",) and state.trained_on(1) == ("a", "b", "c")
+        for other in (-1, 0, 2):
+            assert not state.has_pseudo(other) and state.pseudo("c", other) is None and state.pseudo_units(other) == {}
+
+
+def test_a_bought_label_stands_against_a_guess(store, tmp_path):
+    labels = LabelState(tmp_path, store)
+    labels.append({"c": [0]}, VOXEL, {})
+    labels.append({"c": [1]}, VOXEL, {})
+    labels.append({"c": [2]}, VOXEL, {})
+    labels.write_pseudo(1, guesses(store, SUPERVOXEL, {"c": [0, 1, 2, 3]}), SUPERVOXEL, {})
+    label, guessed = labels.pseudo("c", 1), np.isin(store.unit(SUPERVOXEL, "c"), [0, 1, 2, 3])
+    assert (guessed & labels.asked("c", 1)).any()
+    assert np.array_equal(label != IGNORE, guessed & ~labels.asked("c", 1)), "bought up to this round wins; later purchases are not known yet"
+
+
+def test_pseudo_labels_hold_for_one_round_and_are_replaced_whole(store, tmp_path):
+    labels = LabelState(tmp_path, store)
+    for _ in range(3):
+        labels.append({"a": [0]}, SceneUnit(), {})
+    labels.write_pseudo(1, guesses(store, SUPERVOXEL, {"c": [0, 1]}), SUPERVOXEL, {})
+    assert labels.pseudo("c", 1) is not None
+    labels.write_pseudo(2, {}, SUPERVOXEL, {"units": 0})
+    assert labels.has_pseudo(2) and labels.trained_on(2) == ("a",) and labels.pseudo("c", 2) is None
+    labels.write_pseudo(1, guesses(store, VOXEL, {"b": [1]}), VOXEL, {})
+    assert labels.pseudo("c", 1) is None and labels.pseudo("b", 1) is not None
+
+
+def test_pseudo_labels_that_do_not_fit_are_refused(store, tmp_path):
+    labels = LabelState(tmp_path, store)
+    count = int(np.isin(store.unit(SUPERVOXEL, "b"), [1]).sum())
+    for classes in (np.zeros(count + 1, np.uint8), np.zeros(count, np.int64)):
+        with pytest.raises(ValueError, match=rf"scene 'b': pseudo-labels must be uint8 \[{count}\]"):
+            labels.write_pseudo(1, {"b": ([1], classes)}, SUPERVOXEL, {})
+    with pytest.raises(ValueError, match=r"scene 'b': unit ids must be within"):
+        labels.write_pseudo(1, {"b": ([999], np.zeros(0, np.uint8))}, SUPERVOXEL, {})
+    assert not labels.has_pseudo(1) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fails_at", [1, 5, 8])
+def test_a_full_disk_leaves_no_pseudo_labels_to_trust(store, tmp_path, monkeypatch, fails_at):
+    labels, calls, save = LabelState(tmp_path, store), [], np.save
+
+    def failing(*arguments, **values):
+        calls.append(arguments)
+        if len(calls) == fails_at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*arguments, **values)
+
+    monkeypatch.setattr(np, "save", failing)
+    with pytest.raises(OSError, match="no space left for .*pseudo-01"):
+        labels.write_pseudo(1, guesses(store, SUPERVOXEL, {"c": [0]}), SUPERVOXEL, {})
+    assert not labels.has_pseudo(1) and not LabelState(tmp_path, store).has_pseudo(1) and list(tmp_path.iterdir()) == []

@@ -9,22 +9,23 @@ import numpy as np
 
 from al3d.types import I32, I64, Units
 
-PER = ("percent", "points", "units", "everything")
+PER = ("percent", "points", "units", "clicks", "everything")
 OVERSHOOT = ("include", "exclude", "skip_to_fit")
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What one earlier round bought: points and units. The first of a history is the seed."""
+    """What one earlier round bought: points, units, and the clicks they took. The first of a history is the seed."""
 
     points: int
     units: int
+    clicks: int = 0
 
 
 class Ledger:
     """The only way to pick: `admit(row)` buys a row of `Units` if budget and caps allow it, and says whether it did.
 
-    `limit` and `spent` are in points, or in units when `measure` is "units". `overshoot` says what happens to the row that
+    `limit` and `spent` are in points, or in units or clicks when `measure` says so. `overshoot` says what happens to the row that
     crosses the limit: "include" buys it and closes, "exclude" closes without it, "skip_to_fit" skips it and goes on with smaller ones.
     """
 
@@ -32,7 +33,7 @@ class Ledger:
         if overshoot not in OVERSHOOT:
             raise ValueError(f"overshoot={overshoot!r} is not one of {', '.join(OVERSHOOT)}")
         self.limit, self.overshoot, self.measure, self.per_scene = limit, overshoot, measure, per_scene
-        self.cost: I64 = np.ones_like(units.size) if measure == "units" else units.size
+        self.cost: I64 = {"units": np.ones_like(units.size), "clicks": units.clicks}.get(measure, units.size)
         self.scene: I32 = units.scene
         self.spent = 0
         self.closed = limit <= 0
@@ -120,7 +121,8 @@ class _Part(Ledger):
 class Budget:
     """How much each round may spend.
 
-    `per` "percent" (0..100 of the base, the points of the training split as prepared), "points", "units", or "everything". The
+    `per` "percent" (0..100 of the base, the points of the training split as prepared), "points", "units", "clicks" or "everything". A unit
+    should cost a click per class that its points are predicted as; what it did cost is known afterwards, and later rounds make up for it. The
     limit of round r is cumulative, `initial + r * amount` less what is spent, so that overshoot and remainder carry over and curves
     of different methods meet at the same percentages; `initial` defaults to what the seed spent. `overshoot` null: "include"
     for scene units, "skip_to_fit" else. `per_scene` caps the units bought in one scene and round.
@@ -148,8 +150,8 @@ class Budget:
 
         Raises: ValueError when the pool holds less than the round should buy, with both numbers.
         """
-        measure = "units" if self.per == "units" else "points"
-        there = int((units.size > 0).sum()) if measure == "units" else int(units.size.sum())
+        measure = self.per if self.per in ("units", "clicks") else "points"
+        there = int({"units": units.size > 0, "clicks": units.clicks * (units.size > 0)}.get(measure, units.size).sum())
         limit = there if self.per == "everything" else self.limit(round_index, history, base)
         if limit > there:
             raise ValueError(
@@ -163,8 +165,8 @@ class Budget:
         amount = self._measured(self.amount or 0.0, base)
         if round_index == 0:
             return round(amount)
-        if self.per == "units":
-            return round(round_index * amount) - sum(spent.units for spent in history[1:])
+        if self.per in ("units", "clicks"):
+            return round(round_index * amount) - sum(spent.units if self.per == "units" else spent.clicks for spent in history[1:])
         initial = history[0].points if self.initial is None else self._measured(self.initial, base)
         return round(initial + round_index * amount) - sum(spent.points for spent in history)
 

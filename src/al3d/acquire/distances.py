@@ -5,31 +5,138 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from al3d.types import F32, F64, Array
+from al3d.types import F32, F64, I32, I64, Array
 
 #: Pairs of rows whose distances are held at once.
 BLOCK_PAIRS = 8_000_000
 
 
+#: Rows are passed over only where they are farther by this factor than could matter: far more than squared distances are rounded by.
+SPARE = 1.001
+#: Columns whose squares are summed before it is asked whether the sum is too large already.
+COLUMNS = 64
+
+
+@numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, inline="always")
+def _apart(one: F32, other: F32, least: float) -> np.float32:
+    """The squared distance of two f32[D], or any part of it that is at least `least`."""
+    total = np.float32(0)
+    for start in range(0, len(one), COLUMNS):
+        for column in range(start, min(start + COLUMNS, len(one))):
+            gap = one[column] - other[column]
+            total += gap * gap
+        if total >= least:
+            break
+    return total
+
+
 @numba.njit(parallel=True, cache=True)
 def squared_distance(rows: F32, centre: F32) -> F32:
     """The squared Euclidean distance of every row f32[U,D] to one centre f32[D]: f32[U]."""
-    count, width = rows.shape
-    result = np.empty(count, np.float32)
-    for row in numba.prange(count):
-        total = np.float32(0)
-        for column in range(width):
-            gap = rows[row, column] - centre[column]
-            total += gap * gap
-        result[row] = total
+    result = np.empty(len(rows), np.float32)
+    for row in numba.prange(len(rows)):
+        result[row] = _apart(rows[row], centre, np.inf)
     return result
 
 
-def nearest_squared(rows: F32, centres: F32) -> F32:
-    """The squared distance of every row f32[U,D] to its nearest centre f32[C,D]: f32[U], infinite without centres."""
-    result = np.full(len(rows), np.inf, np.float32)
+class Nearest:
+    """`distance` f32[U]: the squared distance of every row to the nearest row taken so far, as rows are taken one after the other.
+
+    Infinite before the first. Whoever holds it may set a row's distance to 0 or less: that row is not looked at any more. Equal, bit for
+    bit, to comparing every row with every taken one, but most are passed over: where the new row is twice as far from a row's nearest
+    taken one as that row is (triangle inequality), or differs more from it in length.
+    Source: Hamerly 2010 and Raff 2021 use such bounds for k-means and its ++ start.
+    """
+
+    def __init__(self, feature: F32, taken: I64) -> None:
+        self.feature = feature
+        self._length = _lengths(feature)
+        self.distance, self._owner = nearest(feature, feature[taken])
+        self._taken = feature[taken]
+        self._count = len(taken)
+
+    def take(self, row: int) -> None:
+        """Take one more row."""
+        if self._count == len(self._taken):
+            self._taken = np.concatenate([self._taken, np.empty((max(256, self._count), self.feature.shape[1]), np.float32)])
+        centre = self.feature[row]
+        self._taken[self._count] = centre
+        gap = squared_distance(self._taken[: self._count], centre)
+        _approach(self.feature, centre, self._length, self._length[row], gap, self._count, self._owner, self.distance)
+        self._count += 1
+
+
+@numba.njit(parallel=True, cache=True)
+def _lengths(rows: F32) -> F64:
+    """The Euclidean length of every row, in double precision."""
+    result = np.empty(len(rows))
+    for row in numba.prange(len(rows)):
+        total = 0.0
+        for column in range(rows.shape[1]):
+            total += np.float64(rows[row, column]) ** 2
+        result[row] = np.sqrt(total)
+    return result
+
+
+@numba.njit(parallel=True, cache=True)
+def _approach(rows: F32, centre: F32, length: F64, reach: float, gap: F32, number: int, owner: I32, distance: F32) -> None:
+    """Lower the distances of the rows that are nearer to `centre` than to the taken row that `owner` names, and name `number` instead."""
+    for row in numba.prange(len(rows)):
+        now = distance[row]
+        if now <= 0 or (owner[row] >= 0 and gap[owner[row]] >= 4 * SPARE * now) or (length[row] - reach) ** 2 >= SPARE * now:
+            continue
+        apart = _apart(rows[row], centre, now)
+        if apart < now:
+            distance[row], owner[row] = apart, number
+
+
+def nearest(rows: F32, centres: F32) -> tuple[F32, I32]:
+    """The squared distance of every row f32[U,D] to its nearest centre f32[C,D], f32[U], and which that is, i32[U].
+
+    Without centres: infinite and -1. Of several centres whose distances differ by less than rounding any may be the one.
+    """
+    owner = np.full(len(rows), -1, np.int32)
     for part in _blocks(len(rows), len(centres)):
-        result[part] = _squared(rows[part], centres).min(axis=1)
+        owner[part] = _squared(rows[part], centres).argmin(axis=1)
+    return _to_owner(rows, centres, owner), owner
+
+
+@numba.njit(parallel=True, cache=True)
+def _to_owner(rows: F32, centres: F32, owner: I32) -> F32:
+    result = np.empty(len(rows), np.float32)
+    for row in numba.prange(len(rows)):
+        result[row] = _apart(rows[row], centres[owner[row]], np.inf) if owner[row] >= 0 else np.inf
+    return result
+
+
+def mean_of_nearest(rows: F32, count: int) -> F64:
+    """The mean distance of every row f32[U,D] to the `count` (1..U-1) rows nearest to it, itself left out: f64[U].
+
+    By matrix products of blocks, in double precision: in many dimensions a tree looks at every row anyway.
+    """
+    result, exact = np.empty(len(rows)), rows.astype(np.float64)
+    for part in _blocks(len(rows), len(rows)):
+        result[part] = _mean_of_least(_squared(exact[part], exact), rows, part.start, count)
+    return result
+
+
+@numba.njit(parallel=True, cache=True)
+def _mean_of_least(squared: F64, rows: F32, start: int, count: int) -> F64:
+    """The mean distance, computed anew, of the `count` other rows with the least of `squared` f64[B,U] to row `start` + b: f64[B]."""
+    result = np.empty(len(squared))
+    for turn in numba.prange(len(squared)):
+        least, place = np.full(count, np.inf), np.zeros(count, np.int64)
+        for other in range(squared.shape[1]):
+            if squared[turn, other] < least[count - 1] and other != start + turn:
+                rank = count - 1
+                while rank > 0 and least[rank - 1] > squared[turn, other]:
+                    least[rank], place[rank] = least[rank - 1], place[rank - 1]
+                    rank -= 1
+                least[rank], place[rank] = squared[turn, other], other
+        total = 0.0
+        for rank in range(count):
+            total += np.sqrt(np.float64(_apart(rows[start + turn], rows[place[rank]], np.inf)))
+        result[turn] = total / count
     return result
 
 
@@ -48,9 +155,9 @@ def _blocks(rows: int, centres: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, rows, step)]
 
 
-def _squared(rows: F32, centres: F32) -> F32:
-    """All pairs, f32[U,C], by one matrix product; both sides are moved to the centres' mean first, so that little is cancelled."""
-    middle = centres.mean(axis=0, dtype=np.float64).astype(np.float32)
+def _squared(rows: Array, centres: Array) -> Array:
+    """All pairs, [U,C], by one matrix product; both sides are moved to the centres' mean first, so that little is cancelled."""
+    middle = centres.mean(axis=0, dtype=np.float64).astype(centres.dtype)
     rows, centres = rows - middle, centres - middle
     product = rows @ centres.T
     product *= -2

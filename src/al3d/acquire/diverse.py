@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from al3d.acquire.budget import Ledger
-from al3d.acquire.distances import plain, squared_distance
+from al3d.acquire.distances import Nearest, mean_of_nearest, plain
 from al3d.acquire.kmeans import kmeans_labels
 from al3d.rng import Key, generator
 from al3d.types import F32, F64, I32, I64, Bool, Units
+
+#: Rows whose weights are summed before one of them is drawn.
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -18,33 +21,50 @@ class PlusPlus:
     """k-means++ seeding: the next unit is drawn with probability proportional to its squared distance to those taken before.
 
     The first is drawn uniformly. With features that are gradient embeddings, which are long where the network is unsure, this is BADGE.
-    When all that is left coincides with what was taken, the draw is uniform.
+    When all that is left coincides with what was taken, the draw is uniform. `candidates` bounds the time by looking at a keyed draw of so
+    many units of the pool alone (null: all); it must be well above what a round buys, or the round ends with budget left.
     Source: Ash et al., ICLR 2020 (D^2 sampling of Arthur and Vassilvitskii 2007).
     """
 
+    candidates: int | None = None
     needs: frozenset[str] = frozenset({"feature"})
 
+    def __post_init__(self) -> None:
+        if self.candidates is not None and self.candidates < 1:
+            raise ValueError(f"candidates={self.candidates}: look at 1 unit or more, or null for the whole pool")
+
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
-        feature = plain(units.feature)
-        weight = np.where(units.size > 0, 1.0, 0.0)
-        distance = np.full(len(units), np.inf, np.float32)
         random = generator(*key, "plus plus")
-        open_rows = units.size > 0
-        while not ledger.full and open_rows.any():
-            row = _drawn(weight, random.random())
-            open_rows[row] = False
-            if ledger.admit(row):
-                np.minimum(distance, squared_distance(feature, feature[row]), out=distance)
-            weight = np.where(open_rows, np.where(np.isfinite(distance), distance, 1.0), 0.0).astype(np.float64)
-            if not weight.any():
-                weight = open_rows.astype(np.float64)
+        rows = self._rows(units, key)
+        spread = Nearest(plain(units.feature[rows]), np.zeros(0, np.int64))
+        weight, left = spread.distance, np.ones(len(rows), np.float32)
+        while not ledger.full and left.any():
+            turn = _drawn(weight if 0 < weight.max() < np.inf else left, random.random())
+            left[turn] = weight[turn] = 0
+            if ledger.admit(int(rows[turn])):
+                spread.take(turn)
+
+    def _rows(self, units: Units, key: Key) -> I64:
+        """The rows of the pool that are looked at."""
+        rows = np.flatnonzero(units.size > 0)
+        if self.candidates is None or len(rows) <= self.candidates:
+            return rows
+        return np.sort(generator(*key, "candidates").choice(rows, self.candidates, replace=False))
 
 
-def _drawn(weight: F64, uniform: float) -> int:
-    """The row whose share of the summed weights holds `uniform` in 0..1."""
-    edges = np.cumsum(weight)
-    row = int(np.searchsorted(edges, uniform * edges[-1], side="right"))
-    return row if row < len(weight) and weight[row] > 0 else int(np.flatnonzero(weight)[-1])
+def _drawn(weight: F32, uniform: float) -> int:
+    """The row whose share of the summed weights holds `uniform` in 0..1: first its block of rows, then the row in it."""
+    edges = np.cumsum(np.add.reduceat(weight, np.arange(0, len(weight), BLOCK), dtype=np.float64))
+    block = _holding(edges, uniform * edges[-1])
+    start = block * BLOCK
+    before = edges[block - 1] if block else 0.0
+    return start + _holding(before + np.cumsum(weight[start : start + BLOCK], dtype=np.float64), uniform * edges[-1])
+
+
+def _holding(edges: F64, value: float) -> int:
+    """The first place whose edge is above `value`; the last that adds anything when rounding left none."""
+    place = int(np.searchsorted(edges, value, side="right"))
+    return place if place < len(edges) else int(np.searchsorted(edges, edges[-1], side="left"))
 
 
 @dataclass(frozen=True)
@@ -96,10 +116,7 @@ def typicality(feature: F32, cluster: I32, neighbours: int) -> F64:
 
 
 def _typicality(feature: F32, neighbours: int) -> F64:
-    from scipy.spatial import cKDTree
-
     count = min(neighbours, len(feature) - 1)
     if count < 1:
         return np.zeros(len(feature))
-    distance = np.asarray(cKDTree(feature).query(feature, k=count + 1)[0])[:, 1:]
-    return np.asarray(1 / np.maximum(distance.mean(axis=1), 1e-12))
+    return np.asarray(1 / np.maximum(mean_of_nearest(feature, count), 1e-12))

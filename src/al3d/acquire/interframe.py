@@ -12,6 +12,9 @@ from al3d.acquire.score import Score
 from al3d.geometry.matching import Near, index_points, nearest_within
 from al3d.types import F32, F64, I32, I64, View
 
+#: Added to every probability, so that none is zero where it is divided by.
+EPSILON = np.float32(1e-5)
+
 
 @dataclass(frozen=True)
 class InterFrame(Score):
@@ -42,15 +45,15 @@ class InterFrame(Score):
 
 def divergence_and_entropy(view: View, neighbours: Sequence[View], distance: float) -> F32:
     """The two scores of `InterFrame` for one frame against others: f32[N,2]."""
-    own = _points(view)
+    own = _indexed(view, distance)
     place = world_of(view)
-    divergence, total, matches = np.zeros(len(own), np.float32), own.copy(), np.zeros(len(own), np.int32)
-    for other in neighbours:
-        found = nearest_within(_indexed(other, distance), place)
-        if other.inverse is None:
-            raise ValueError(f"scene {other.scene.id!r}: the neighbour of {view.scene.id!r} was not predicted")
-        _compare(own, np.ascontiguousarray(other.predicted()), other.inverse, found, divergence, total, matches)
-    mean = total / (1 + matches)[:, None]
+    total = own.prob[own.inverse]
+    divergence, matches = np.zeros(len(total), np.float32), np.zeros(len(total), np.int32)
+    for neighbour in neighbours:
+        other = _indexed(neighbour, distance)
+        found = nearest_within(other.near, place)
+        _compare(own.prob, own.log, own.inverse, other.prob, other.log, other.inverse, found, divergence, total, matches)
+    mean = np.maximum(total / (1 + matches)[:, None].astype(np.float32) - EPSILON, 0)
     mean /= mean.sum(axis=1, keepdims=True)
     entropy = -(mean * np.log(np.maximum(mean, 1e-12))).sum(axis=1)
     return np.stack([divergence / np.maximum(matches, 1), np.maximum(entropy, 0)], axis=1).astype(np.float32)
@@ -63,30 +66,36 @@ def world_of(view: View) -> F64:
     return np.asarray(local @ scene.pose[:3, :3].T + scene.pose[:3, 3])
 
 
-def _indexed(view: View, distance: float) -> Near:
-    """The frame's points, indexed; kept beside the view while it is in the window, since up to 2c frames ask for it."""
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """A frame as others look at it: its points, indexed, and `prob` f32[V,C] + 1e-5 of its voxels with `log` of it; `inverse` i64[N]."""
+
+    near: Near
+    prob: F32
+    log: F32
+    inverse: I64
+
+
+def _indexed(view: View, distance: float) -> _Frame:
+    """The frame, indexed; kept beside the view while it is in the window, since up to 2c frames ask for it."""
     if distance not in view.indexed:
-        view.indexed[distance] = index_points(world_of(view), distance)
-    index: Near = view.indexed[distance]
-    return index
-
-
-def _points(view: View) -> F32:
-    prob = view.predicted()
-    return np.ascontiguousarray(prob[view.inverse], dtype=np.float32)
+        prob = view.predicted().astype(np.float32) + EPSILON
+        view.indexed[distance] = _Frame(index_points(world_of(view), distance), prob, np.log(prob), np.asarray(view.inverse, np.int64))
+    frame: _Frame = view.indexed[distance]
+    return frame
 
 
 @numba.njit(parallel=True, cache=True)
-def _compare(own: F32, prob: F32, inverse: I64, found: I32, divergence: F32, total: F32, matches: I32) -> None:
+def _compare(own: F32, own_log: F32, voxel_of: I64, prob: F32, log: F32, inverse: I64, found: I32, divergence: F32, total: F32, matches: I32) -> None:
     """Add one neighbour's part to the sums of every point that it matches."""
-    for point in numba.prange(len(own)):
+    for point in numba.prange(len(found)):
         if found[point] < 0:
             continue
-        voxel = inverse[found[point]]
+        here, there = voxel_of[point], inverse[found[point]]
         summed = np.float32(0)
         for label in range(own.shape[1]):
-            p, q = own[point, label] + np.float32(1e-5), prob[voxel, label] + np.float32(1e-5)
-            summed += p * np.log(p / q) - p + q
-            total[point, label] += prob[voxel, label]
+            p, q = own[here, label], prob[there, label]
+            summed += p * (own_log[here, label] - log[there, label]) - p + q
+            total[point, label] += q
         divergence[point] += summed
         matches[point] += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from al3d.acquire.budget import Ledger
-from al3d.acquire.distances import nearest_squared, plain, squared_distance
+from al3d.acquire.distances import Nearest, plain, squared_distance
 from al3d.rng import Key
 from al3d.types import F32, Bool, Units
 
@@ -25,9 +25,10 @@ class KCenter:
     needs: frozenset[str] = frozenset({"feature", "labelled"})
 
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
-        feature = plain(units.feature)
-        pool = units.size > 0
-        left = np.where(pool, nearest_squared(feature, feature[units.labelled]), -np.inf).astype(np.float32)
+        feature, pool = plain(units.feature), units.size > 0
+        covered = Nearest(feature, np.flatnonzero(units.labelled))
+        left = covered.distance
+        left[~pool] = -np.inf
         start = None if units.labelled.any() or not pool.any() else _medoid(feature, pool)
         while not ledger.full:
             row, start = int(np.argmax(left)) if start is None else start, None
@@ -35,7 +36,7 @@ class KCenter:
                 return
             left[row] = -np.inf
             if ledger.admit(row):
-                np.minimum(left, squared_distance(feature, feature[row]), out=left)
+                covered.take(row)
 
 
 def _medoid(feature: F32, pool: Bool) -> int:

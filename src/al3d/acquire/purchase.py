@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,15 @@ class Answers:
     clicks: int
 
 
-def buy(pool: Pool, units: Units, oracle: Oracle, base: int, selection_file: Path | None) -> None:
+def buy(pool: Pool, units: Units, oracle: Oracle, base: int, selection_file: Path | None, before: Callable[[I64], None] | None = None) -> None:
     """Choose from `units`, write the selection table, then log the purchase; the log's rename is what makes it count.
 
+    `before` is told the bought rows of `units` before the purchase counts: what it writes is there when the purchase is.
     Raises: ValueError as `Acquirer.select`.
     """
     started = time.perf_counter()
     labels, method = pool.labels, pool.method
-    history = [Spent(record["points"], record["units"]) for record in map(labels.purchase, range(labels.rounds))]
+    history = [Spent(record["points"], record["units"], record["clicks"]) for record in map(labels.purchase, range(labels.rounds))]
     rows, _ = method.select(units, labels.rounds, history, base, pool.key)
     bought = _by_scene(pool, units, rows)
     if selection_file is not None:
@@ -54,6 +55,8 @@ def buy(pool: Pool, units: Units, oracle: Oracle, base: int, selection_file: Pat
         **_answers(pool, bought, oracle),
         "seconds": round(time.perf_counter() - started, 3),
     }
+    if before is not None:
+        before(rows)
     labels.append(bought, method.unit, record)
 
 

@@ -41,6 +41,7 @@ def describe(
     rows = np.flatnonzero(keep)
     center, extent = _boxes(view.scene.xyz[inside], ids, count)
     feature = embedding(view, kind_of_feature, inside, rows, total) if with_feature else np.zeros((len(rows), 0), np.float32)
+    predicted, clicks = _votes(view, inside, count)
     return Units(
         scene=np.full(len(rows), view.index, np.int32),
         unit=rows.astype(np.int32),
@@ -53,7 +54,8 @@ def describe(
         score=scores[rows],
         feature=feature,
         kind=view.kind[rows],
-        predicted=_majority(view, inside, count)[rows],
+        predicted=predicted[rows],
+        clicks=clicks[rows],
         labelled=labelled[rows],
     )
 
@@ -81,14 +83,17 @@ def drive_number(scene: Scene) -> int:
     return zlib.crc32(f"sequence {scene.sequence}".encode() if scene.sequence is not None else f"scene {scene.id}".encode()) & 0x7FFFFFFF
 
 
-def _majority(view: View, inside: Bool, count: int) -> U8:
-    """The class that most points of each unit are predicted as, ties to the lower class: u8[count], IGNORE without predictions."""
+def _votes(view: View, inside: Bool, count: int) -> tuple[U8, I64]:
+    """Per unit the class that most points are predicted as, ties to the lower one, and how many classes occur: u8[count], i64[count].
+
+    Without predictions: IGNORE, and 1.
+    """
     if view.prob is None or view.inverse is None:
-        return np.full(count, IGNORE, np.uint8)
+        return np.full(count, IGNORE, np.uint8), np.ones(count, np.int64)
     classes = view.prob.shape[1]
     predicted = view.prob.argmax(axis=1)[view.inverse[inside]]
-    votes = np.bincount(view.unit[inside].astype(np.int64) * classes + predicted, minlength=count * classes)
-    return np.asarray(votes.reshape(count, classes).argmax(axis=1), dtype=np.uint8)
+    votes = np.bincount(view.unit[inside].astype(np.int64) * classes + predicted, minlength=count * classes).reshape(count, classes)
+    return votes.argmax(axis=1).astype(np.uint8), np.maximum((votes > 0).sum(axis=1), 1).astype(np.int64)
 
 
 def _best(scores: F32, pool: Bool, shortlist: int) -> Bool:

@@ -14,6 +14,8 @@ _BITS = 21
 _HALF = 1 << (_BITS - 1)
 _EMPTY = np.int64(-1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+#: Metres by which a cell may seem farther than it is after rounding; cells are passed over with so much to spare.
+_SLACK = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,27 +80,49 @@ def _table(found: I64, size: int) -> tuple[I64, I64]:
     return keys, starts
 
 
+@numba.njit(cache=True)
+def _found(key: np.int64, keys: I64) -> np.int64:
+    """The slot of a key, or -1."""
+    size = len(keys)
+    slot = _slot(key, size)
+    while keys[slot] != _EMPTY:
+        if keys[slot] == key:
+            return slot
+        slot = (slot + 1) & (size - 1)
+    return np.int64(-1)
+
+
 @numba.njit(parallel=True, cache=True)
 def _search(queries: F64, xyz: F64, row: I32, ends: I64, keys: I64, starts: I64, radius: float) -> I32:
     result = np.full(len(queries), -1, np.int32)
-    size = len(keys)
-    limit = radius * radius
+    limit, edge = radius * radius, 2 * radius
     for query in numba.prange(len(queries)):
         x, y, z = queries[query]
-        # a ball of the radius touches at most two cells along each axis
-        low_x, low_y, low_z = np.floor((x - radius) / (2 * radius)), np.floor((y - radius) / (2 * radius)), np.floor((z - radius) / (2 * radius))
-        if max(abs(low_x), abs(low_y), abs(low_z)) >= _HALF - 2:
+        i, j, k = np.floor(x / edge), np.floor(y / edge), np.floor(z / edge)
+        if max(abs(i), abs(j), abs(k)) >= _HALF - 2:
             continue
+        # A ball of the radius touches at most two cells along each axis: the own one, and the one beyond the nearer face.
+        right, back, top = x / edge - i > 0.5, y / edge - j > 0.5, z / edge - k > 0.5
+        gap_x = max((edge * (i + 1) - x if right else x - edge * i) - _SLACK, 0.0)
+        gap_y = max((edge * (j + 1) - y if back else y - edge * j) - _SLACK, 0.0)
+        gap_z = max((edge * (k + 1) - z if top else z - edge * k) - _SLACK, 0.0)
         best, best_row = limit, np.int32(-1)
         for step in range(8):
-            i = np.int64(low_x) + (step >> 2) + _HALF
-            j = np.int64(low_y) + ((step >> 1) & 1) + _HALF
-            k = np.int64(low_z) + (step & 1) + _HALF
-            key = (i << (2 * _BITS)) | (j << _BITS) | k
-            slot = _slot(key, size)
-            while keys[slot] != _EMPTY and keys[slot] != key:
-                slot = (slot + 1) & (size - 1)
-            if keys[slot] != key:
+            gap = 0.0
+            cell_x, cell_y, cell_z = np.int64(i) + _HALF, np.int64(j) + _HALF, np.int64(k) + _HALF
+            if step & 1:
+                gap += gap_z * gap_z
+                cell_z += 1 if top else -1
+            if step & 2:
+                gap += gap_y * gap_y
+                cell_y += 1 if back else -1
+            if step & 4:
+                gap += gap_x * gap_x
+                cell_x += 1 if right else -1
+            if gap > best:
+                continue
+            slot = _found((cell_x << (2 * _BITS)) | (cell_y << _BITS) | cell_z, keys)
+            if slot < 0:
                 continue
             cell = starts[slot]
             for place in range(ends[cell, 0], ends[cell, 1]):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,16 +117,12 @@ class Segmenter(pl.LightningModule):
         """Probabilities, features, and entropies of one view's voxels: means over the passes, each with its own keyed dropout."""
         if self.passes == 1:
             return self.tiles(self._outputs, batch.coord, batch.feat)  # type: ignore[return-value]
-        dropouts = [part for part in self.net.modules() if isinstance(part, nn.Dropout)]
         sums: list[Tensor] = []
-        for number in range(self.passes):
-            torch.manual_seed(seed_of(self.rng, "pass", self.round_index, batch.index[0], view, number))
-            for part in dropouts:
-                part.train()
-            rows = self.tiles(self._outputs, batch.coord, batch.feat)
-            sums = [total.add_(one) for total, one in zip(sums, rows, strict=True)] if sums else list(rows)
-        for part in dropouts:
-            part.eval()
+        with _dropping(self.net):
+            for number in range(self.passes):
+                torch.manual_seed(seed_of(self.rng, "pass", self.round_index, batch.index[0], view, number))
+                rows = self.tiles(self._outputs, batch.coord, batch.feat)
+                sums = [total.add_(one) for total, one in zip(sums, rows, strict=True)] if sums else list(rows)
         prob, feature, entropy = (total / self.passes for total in sums)
         return prob, feature, entropy
 
@@ -143,3 +140,16 @@ class Segmenter(pl.LightningModule):
         steps = self.trainer.max_steps
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+@contextmanager
+def _dropping(net: nn.Module) -> Iterator[None]:
+    """The dropout of a network is active, and nothing else changes; afterwards all is as it was, also when the pass failed."""
+    resting = [part for part in net.modules() if isinstance(part, nn.Dropout) and not part.training]
+    for part in resting:
+        part.train()
+    try:
+        yield
+    finally:
+        for part in resting:
+            part.eval()

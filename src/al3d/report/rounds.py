@@ -16,7 +16,7 @@ from al3d.report.fields import Fields
 from al3d.types import ClassTable
 
 #: What a fully supervised run may have different from the run that it is compared with.
-FREE_KEYS = ("seed", "acquire", "rng")
+FREE_KEYS = ("seed", "acquire", "pseudo", "rng")
 #: Of `rounds`, what only says how much is bought: it means nothing to a run that buys everything at once.
 FREE_ROUNDS = ("initial", "initial_per", "step", "base", "init", "checkpoint_every")
 #: The name of the seed that buys everything.
