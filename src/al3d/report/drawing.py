@@ -96,7 +96,9 @@ def _camera(xyz: F32, bought: Bool, few: bool, azimuth: float | None, width: int
     if not has_ceiling(xyz):
         return overview(xyz, width, height, azimuth=azimuth, elevation=ELEVATION)
     camera, below = overview(xyz, width, height, azimuth=azimuth, elevation=ELEVATION, cut_above=CEILING_FROM - 0.02)
-    if few or np.count_nonzero(bought & ~below) > 0.5 * np.count_nonzero(~below):
+    if few:
+        return camera, below | bought
+    if np.count_nonzero(bought & ~below) > 0.5 * np.count_nonzero(~below):
         return camera, below
     return overview(xyz, width, height, azimuth=azimuth, elevation=ELEVATION)[0], below | bought
 
