@@ -245,7 +245,7 @@ def badge_unclustered() -> Row:
 
 
 def typiclust() -> Row:
-    """TypiClust, 7,392 of 739,235 regions x 96, 500 clusters; reference: k-d trees for 2 clusters of mean size, x 250, without k-means."""
+    """TypiClust, 7,392 of 739,235 regions x 96, 500 clusters; reference: the k-d trees alone (of one cluster, x 500), without k-means."""
     units = pool(REGIONS, 96, SCANS, "redal")
 
     def naive() -> float:

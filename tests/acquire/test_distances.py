@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from al3d.acquire import distances
-from al3d.acquire.distances import Nearest, mean_of_nearest, nearest, squared_distance
+from al3d.acquire.distances import Nearest, mean_of_nearest, nearest, plain, squared_distance
 from al3d.acquire.diverse import _drawn
 from al3d.rng import generator
 
@@ -106,3 +106,12 @@ def test_draws_follow_the_weights():
     only = np.zeros(9000, np.float32)
     only[[5000, 8999]] = 1
     assert [_drawn(only, uniform) for uniform in (0.0, 0.499, 0.501, 1.0)] == [5000, 5000, 8999, 8999]
+
+
+def test_features_become_float32_in_blocks(monkeypatch):
+    monkeypatch.setattr(distances, "BLOCK_ROWS", 7)
+    rows = rows_of("noise").astype(np.float16)
+    for chosen in (np.arange(0, 400, 3), np.arange(400), np.zeros(0, np.int64)):
+        got = plain(rows, chosen)
+        assert got.dtype == np.float32 and got.flags.c_contiguous and np.array_equal(got, rows[chosen])
+    assert np.array_equal(plain(rows), rows)

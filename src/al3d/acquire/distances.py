@@ -9,6 +9,8 @@ from al3d.types import F32, F64, I32, I64, Array
 
 #: Pairs of rows whose distances are held at once.
 BLOCK_PAIRS = 8_000_000
+#: Rows that are copied at once.
+BLOCK_ROWS = 65_536
 
 
 #: Rows are passed over only where they are farther by this factor than could matter: far more than squared distances are rounded by.
@@ -166,6 +168,14 @@ def _squared(rows: Array, centres: Array) -> Array:
     return np.asarray(np.maximum(product, 0, out=product))
 
 
-def plain(feature: Array) -> F32:
-    """Features as contiguous float32, whatever they were kept as."""
-    return np.ascontiguousarray(feature, dtype=np.float32)
+def plain(feature: Array, rows: I64 | None = None) -> F32:
+    """Features as contiguous float32, whatever they were kept as; of some `rows`, ascending, if given.
+
+    In blocks, because a pool's features may fill half the memory.
+    """
+    if rows is None or len(rows) == len(feature):
+        return np.ascontiguousarray(feature, dtype=np.float32)
+    result = np.empty((len(rows), feature.shape[1]), np.float32)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        result[start : start + BLOCK_ROWS] = feature[rows[start : start + BLOCK_ROWS]]
+    return result

@@ -36,7 +36,7 @@ class PlusPlus:
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
         random = generator(*key, "plus plus")
         rows = self._rows(units, key)
-        spread = Nearest(plain(units.feature[rows]), np.zeros(0, np.int64))
+        spread = Nearest(plain(units.feature, rows), np.zeros(0, np.int64))
         weight, left = spread.distance, np.ones(len(rows), np.float32)
         while not ledger.full and left.any():
             turn = _drawn(weight if 0 < weight.max() < np.inf else left, random.random())
