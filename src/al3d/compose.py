@@ -272,6 +272,11 @@ def _check_method(method: Acquirer, net: Callable[[], torch.nn.Module], store: S
     """Refuse a method that cannot work here, before anything is trained."""
     if method.passes > 1 and not any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in net().modules()):
         raise ValueError(f"{method.name} makes {method.passes} dropout passes, but the network has no dropout: set net.dropout=0.3, or choose net=spvcnn")
+    if getattr(method.unit, "ground", False) and "intensity" not in store.features:
+        raise ValueError(
+            f"{method.name} asks for clusters above the ground as a LiDAR scanner sees it, but {store.name} has {', '.join(store.features)} instead of an "
+            "intensity: choose a LiDAR data set, another unit, or set acquire.unit.ground=false"
+        )
     if method.context:
         scenes = [store.scene(name) for name in store.splits["train"]]
         if any(scene.sequence is None for scene in scenes):

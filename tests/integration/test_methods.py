@@ -122,6 +122,11 @@ def test_drives_must_be_long_enough(study):
         study("lidal", "unit@acquire.unit=column", street=True)
 
 
+def test_ground_needs_a_scanner(study):
+    with pytest.raises(ValueError, match=r"basal asks for clusters above the ground.*red, green, blue instead of an intensity.*acquire\.unit\.ground=false"):
+        study("basal")
+
+
 def test_colour_needs_colours(study):
     with pytest.raises(ValueError, match=r"colour.* needs the attributes red, green, blue, but street has intensity: set that term's weight to 0"):
         study("redal", "dataset.redal.colour=0.1", street=True)
