@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from al3d.data.sources.common import Scanned
 from al3d.data.sources.nuscenes_labels import CAMERAS, CLASSES, PUBLISHED, RAW_NAMES, lookup, split_of
 from al3d.data.sources.nuscenes_tables import TABLES, KeyFrames, check_categories, read_key_frames
 from al3d.types import F32, IGNORE, U8, ClassTable, Image, Scene
@@ -30,7 +31,7 @@ POINT_BYTES = 20
 
 
 @dataclass(frozen=True)
-class NuScenes:
+class NuScenes(Scanned):
     """The official layout `<version>/*.json`, `samples/LIDAR_TOP/*.pcd.bin`, `samples/CAM_*/*.jpg`, `lidarseg/<version>/*_lidarseg.bin`.
 
     Scenes are the key frames of the scanner; ids are `scene-0061_007`, the drive's name and the key frame's number in time order.
@@ -58,16 +59,6 @@ class NuScenes:
     def classes(self) -> ClassTable:
         """The 16 classes in label order, with their usual colours."""
         return CLASSES
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Intensity, 0..1 or 0..255."""
-        return ("intensity",)
-
-    @property
-    def scale(self) -> Mapping[str, float]:
-        """No lengths: they belong to the experiment."""
-        return {}
 
     @property
     def splits(self) -> tuple[str, ...]:

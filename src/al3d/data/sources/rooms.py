@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from al3d.data.sources import s3dis
+from al3d.data.sources.common import Coloured
 from al3d.data.sources.generated import made
 from al3d.types import U8, ClassTable, Scene
 from al3d.world.rooms import VERSION, write_rooms
 
 
 @dataclass(frozen=True)
-class Rooms:
+class Rooms(Coloured):
     """`rooms` procedural rooms of about `points` points each, in S3DIS' raw layout below `root`; one in four is for validation.
 
     They are made on the first call that needs files, in a folder of their own per (rooms, rng, points, generator version), with
@@ -36,16 +37,6 @@ class Rooms:
     def classes(self) -> ClassTable:
         """The 13 classes of S3DIS."""
         return s3dis.CLASSES
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Colours, 0..1."""
-        return ("red", "green", "blue")
-
-    @property
-    def scale(self) -> Mapping[str, float]:
-        """No lengths: they belong to the experiment."""
-        return {}
 
     @property
     def splits(self) -> tuple[str, ...]:

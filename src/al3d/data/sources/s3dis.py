@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from al3d.data.sources.annotations import count_lines, read_rows
+from al3d.data.sources.common import Coloured
 from al3d.data.sources.s3dis_images import listing, room_images
 from al3d.types import F32, F64, U8, ClassTable, Scene
 
@@ -80,7 +81,7 @@ def area_and_room(scene_id: str, name: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class S3DIS:
+class S3DIS(Coloured):
     """The raw layout `Area_k/room/Annotations/class_i.txt`, rows `x y z r g b`; scene ids are `Area_k#room`.
 
     Points come in the order of the sorted file names (D-27). `Scene.xyz` is relative to `origin`, the floor (whole metres) of the
@@ -107,16 +108,6 @@ class S3DIS:
     def classes(self) -> ClassTable:
         """The 13 classes in label order, with their usual colours."""
         return CLASSES
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Colours, 0..1."""
-        return ("red", "green", "blue")
-
-    @property
-    def scale(self) -> Mapping[str, float]:
-        """No lengths: they belong to the experiment."""
-        return {}
 
     @property
     def published(self) -> Mapping[str, int]:

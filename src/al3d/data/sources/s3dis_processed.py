@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from al3d.data.sources.common import Coloured
 from al3d.data.sources.s3dis import CLASSES, area_and_room, check_splits, default_splits, local, published_rooms
 from al3d.types import F32, F64, I32, IGNORE, U8, Array, ClassTable, Scene
 
@@ -24,7 +25,7 @@ _NEEDED = ("coords", "rgb", "labels")
 
 
 @dataclass(frozen=True)
-class S3DISProcessed:
+class S3DISProcessed(Coloured):
     """The layout `Area_k/{coords,rgb,labels}/room.npy`, optionally with `supervoxel`, `boundary` and `colorgrad`; ids are `Area_k#room`.
 
     Any float coordinates and any number type for colours 0..255 and labels are accepted and cast (D-34). Points keep the files' order, which
@@ -45,16 +46,6 @@ class S3DISProcessed:
     def classes(self) -> ClassTable:
         """The 13 classes of S3DIS."""
         return CLASSES
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Colours, 0..1."""
-        return ("red", "green", "blue")
-
-    @property
-    def scale(self) -> Mapping[str, float]:
-        """No lengths: they belong to the experiment."""
-        return {}
 
     @property
     def published(self) -> Mapping[str, int]:

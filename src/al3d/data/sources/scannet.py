@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from al3d.data.sources.common import Coloured
 from al3d.data.sources.ply import read_ply
 from al3d.data.sources.scannet_frames import frames_status, read_frames
 from al3d.data.sources.scannet_places import split_of
@@ -48,7 +49,7 @@ def _default_splits() -> Mapping[str, str]:
 
 
 @dataclass(frozen=True)
-class ScanNet:
+class ScanNet(Coloured):
     """The raw layout `scans/<scene>/<scene>_vh_clean_2.ply` and `scans_test/`; scene ids are the folder names, `scene0000_00`.
 
     Points are the vertices of the mesh, in the file's order; `Scene.xyz` is relative to `origin`, the floor (whole metres) of their
@@ -76,16 +77,6 @@ class ScanNet:
     def classes(self) -> ClassTable:
         """The 20 classes in label order, with the benchmark's colours."""
         return CLASSES
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Colours, 0..1."""
-        return ("red", "green", "blue")
-
-    @property
-    def scale(self) -> Mapping[str, float]:
-        """No lengths: they belong to the experiment."""
-        return {}
 
     @property
     def published(self) -> Mapping[str, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from al3d.data.sources.common import Scanned
 from al3d.data.sources.semantic_kitti_drive import HOW_TO_GET, Lens, drive_of
 from al3d.data.sources.semantic_kitti_labels import CLASSES, RAW_NAMES, TABLES
 from al3d.types import F32, IGNORE, U8, Camera, ClassTable, Image, Scene
@@ -34,7 +35,7 @@ def _default_splits() -> Mapping[str, Sequence[int | str]]:
 
 
 @dataclass(frozen=True)
-class SemanticKITTI:
+class SemanticKITTI(Scanned):
     """The official layout `sequences/SS/{velodyne,labels,image_2}/FFFFFF.*` with `calib.txt` and `poses.txt`; scene ids are `SS_FFFFFF`.
 
     `root` is the folder that holds `sequences`, or `dataset/sequences`. `labels` names the label map: "official", or "lidal", which
@@ -68,16 +69,6 @@ class SemanticKITTI:
     def classes(self) -> ClassTable:
         """The 19 classes in label order, with their usual colours."""
         return CLASSES
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Remission, 0..1."""
-        return ("intensity",)
-
-    @property
-    def scale(self) -> Mapping[str, float]:
-        """No lengths: they belong to the experiment."""
-        return {}
 
     @property
     def published(self) -> Mapping[str, int]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from al3d.data.sources import semantic_kitti
+from al3d.data.sources.common import Scanned
 from al3d.data.sources.generated import made
 from al3d.data.sources.semantic_kitti_labels import CLASSES
 from al3d.types import U8, ClassTable, Scene
@@ -18,7 +19,7 @@ from al3d.world.street import HDL64
 
 
 @dataclass(frozen=True)
-class Street:
+class Street(Scanned):
     """`drives` procedural drives of `frames` scans with a 64-beam scanner, in SemanticKITTI's raw layout below `root`.
 
     The second drive is for validation, the others for training. `columns` firings a turn: 2170 as the real scanner, fewer for smaller
@@ -40,16 +41,6 @@ class Street:
     def classes(self) -> ClassTable:
         """The 19 classes of SemanticKITTI."""
         return CLASSES
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Intensity, 0..1."""
-        return ("intensity",)
-
-    @property
-    def scale(self) -> Mapping[str, float]:
-        """No lengths: they belong to the experiment."""
-        return {}
 
     @property
     def splits(self) -> tuple[str, ...]:
