@@ -25,12 +25,14 @@ class Picker(Protocol):
 
 @dataclass(frozen=True)
 class Top:
-    """The highest scores first."""
+    """The highest scores first; with `above`, only scores above it."""
 
+    above: float | None = None
     needs: frozenset[str] = NO_NEEDS
 
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
-        admit_in_order(ranking(units, units.score[:, 0]), ledger)
+        rows = ranking(units, units.score[:, 0])
+        admit_in_order(rows if self.above is None else rows[units.score[rows, 0] > self.above], ledger)
 
 
 @dataclass(frozen=True)

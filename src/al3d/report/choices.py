@@ -248,7 +248,7 @@ def words_of(methods: str) -> list[str]:
     twice = sorted({word for word in words if words.count(word) > 1})
     if twice:
         raise ValueError(f"methods= names {', '.join(twice)} twice")
-    return words or sorted(path.stem for path in (CONF / "acquire").glob("*.yaml") if not path.stem.startswith("_"))
+    return words or sorted(path.stem for path in (CONF / "acquire").glob("*.yaml") if not path.stem.startswith("_") and "???" not in path.read_text())
 
 
 def last_round(folder: Path) -> int:
