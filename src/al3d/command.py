@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from hydra.errors import HydraException
+
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
@@ -25,6 +27,24 @@ def plain_errors() -> Iterator[None]:
         sys.exit(f"al3d: {error}")
     finally:
         warnings.formatwarning = usual
+
+
+@contextmanager
+def unwrapped(*kinds: type[Exception]) -> Iterator[None]:
+    """Let what a part said when it was built be the error, when it is one of `kinds`, without Hydra's words around it."""
+    try:
+        yield
+    except HydraException as error:
+        if isinstance(error.__cause__, kinds):
+            raise error.__cause__ from None
+        raise
+
+
+def missing_options(tree: object, prefix: str = "") -> list[str]:
+    """The dotted keys that still say "???"; interpolations are not followed, so that the key itself is named."""
+    if not isinstance(tree, Mapping):
+        return [prefix] if tree == "???" else []
+    return [name for key, value in tree.items() for name in missing_options(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def key_values(arguments: Sequence[str], defaults: Mapping[str, str | None], usage: str) -> dict[str, str]:

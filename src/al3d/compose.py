@@ -21,6 +21,7 @@ from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.pool import base_points
 from al3d.acquire.pseudo import check_pair
 from al3d.acquire.window import windows
+from al3d.command import missing_options
 from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
 from al3d.data.hashing import hash_of
@@ -104,7 +105,7 @@ def data_source(config: DictConfig) -> Source:
 
     Raises: ValueError for a missing root; whatever the source raises about its files.
     """
-    missing = sorted(_missing(OmegaConf.to_container(config, resolve=False)))
+    missing = sorted(missing_options(OmegaConf.to_container(config, resolve=False)))
     if missing:
         raise ValueError(f"these options have no value yet: {', '.join(missing)}. Give them on the command line, for example {missing[0]}=/path/to/data")
     source = cast(Source, instantiate(config.dataset.source))
@@ -229,13 +230,6 @@ def make_trainer(settings: Mapping[str, Any], max_steps: int = -1, **options: An
         log_every_n_steps=10,
         **options,
     )
-
-
-def _missing(tree: Any, prefix: str = "") -> list[str]:
-    """The dotted keys that still say "???"; interpolations are not followed, so that the key itself is named."""
-    if not isinstance(tree, Mapping):
-        return [prefix] if tree == "???" else []
-    return [name for key, value in tree.items() for name in _missing(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def plain(config: DictConfig) -> Tree:

@@ -98,6 +98,11 @@ class Scene:
     def __len__(self) -> int:
         return len(self.xyz)
 
+    def in_world(self, xyz: F32) -> F64:
+        """Places f32[M,3] of the scene's frame in the world of its drive, f64[M,3]."""
+        local = xyz.astype(np.float64) + self.origin
+        return np.asarray(local @ self.pose[:3, :3].T + self.pose[:3, 3])
+
 
 class Source(Protocol):
     """Raw files of one data set: which scenes there are, and how to read one.

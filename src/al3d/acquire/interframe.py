@@ -61,9 +61,7 @@ def divergence_and_entropy(view: View, neighbours: Sequence[View], distance: flo
 
 def world_of(view: View) -> F64:
     """The points of a frame in the world of its drive, f64[N,3]."""
-    scene = view.scene
-    local = scene.xyz.astype(np.float64) + scene.origin
-    return np.asarray(local @ scene.pose[:3, :3].T + scene.pose[:3, 3])
+    return view.scene.in_world(view.scene.xyz)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from al3d.acquire.embed import embedding
 from al3d.files import whole_file
-from al3d.types import F32, F64, I64, IGNORE, U8, Array, Bool, Scene, Units, View
+from al3d.types import F32, I64, IGNORE, U8, Array, Bool, Scene, Units, View
 
 
 def describe(
@@ -49,7 +49,7 @@ def describe(
         points=total[rows].astype(np.int64),
         center=center[rows],
         extent=extent[rows],
-        world=_world(view, center[rows]),
+        world=view.scene.in_world(center[rows]),
         drive=np.full(len(rows), drive_number(view.scene), np.int32),
         score=scores[rows],
         feature=feature,
@@ -70,12 +70,6 @@ def _mean_score(view: View, score: F32 | None, inside: Bool, size: I64, count: i
     open_points = inside & ~view.asked
     sums = [np.bincount(view.unit[open_points], weights=column[open_points], minlength=count) for column in columns.T]
     return (np.stack(sums, axis=1) / np.maximum(size, 1)[:, None]).astype(np.float32)
-
-
-def _world(view: View, center: F32) -> F64:
-    """Centres f32[U,3] of the scene's frame in the world of its drive, f64[U,3]."""
-    local = center.astype(np.float64) + view.scene.origin
-    return np.asarray(local @ view.scene.pose[:3, :3].T + view.scene.pose[:3, 3])
 
 
 def drive_number(scene: Scene) -> int:

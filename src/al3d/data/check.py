@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import al3d
-from al3d.command import plain_errors, print_help
+from al3d.command import plain_errors, print_help, missing_options, unwrapped
 from al3d.data.fact_tables import STATES, finding_table, tables
 from al3d.data.facts import facts_of, listed
 from al3d.data.findings import Finding, findings
@@ -59,7 +59,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
             config = compose("train", overrides=list(overrides))
     except HydraException as error:
         raise ValueError(f"{error}{f': {error.__cause__}' if error.__cause__ else ''}") from error
-    missing = _missing(OmegaConf.to_container(config.dataset, resolve=False), "dataset")
+    missing = missing_options(OmegaConf.to_container(config.dataset, resolve=False), "dataset")
     if missing:
         raise ValueError(f"these options have no value yet: {', '.join(missing)}. Give them on the command line, for example {missing[0]}=/path/to/data")
     return config
@@ -67,19 +67,8 @@ def composed(overrides: Sequence[str]) -> DictConfig:
 
 def built(config: DictConfig) -> Source:
     """The data set's source. Raises: whatever it raises about its files, without Hydra's frame around it."""
-    try:
+    with unwrapped(ValueError, OSError):
         return cast(Source, instantiate(config.dataset.source))
-    except InstantiationException as error:
-        if isinstance(error.__cause__, (ValueError, OSError)):
-            raise error.__cause__ from None
-        raise
-
-
-def _missing(node: Any, path: str) -> list[str]:
-    """Dotted keys that say "???"."""
-    if isinstance(node, Mapping):
-        return [key for name, part in node.items() for key in _missing(part, f"{path}.{name}")]
-    return [path] if node == "???" else []
 
 
 def chosen_scenes(arguments: Sequence[str]) -> tuple[int | None, list[str]]:

@@ -7,8 +7,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,7 @@ from al3d.acquire.budget import Budget, Spent
 from al3d.acquire.callback import ActiveLearning
 from al3d.acquire.pool import Pool
 from al3d.acquire.reduce import join, load_units
-from al3d.command import plain_errors
+from al3d.command import plain_errors, unwrapped
 from al3d.compose import study_of
 from al3d.data.labels import LabelState
 from al3d.files import read_json, whole_file
@@ -331,7 +330,7 @@ def built(variants: Mapping[str, DictConfig], random: DictConfig, percent: float
     for number, (label, config) in enumerate(variants.items()):
         config.paths.run = str(scratch / "studies" / str(number))
         try:
-            with unwrapped():
+            with unwrapped(ValueError, OSError, ImportError):
                 study = study_of(config)
         except (ValueError, OSError, ImportError) as error:
             refused[label] = _line(error)
@@ -345,17 +344,6 @@ def built(variants: Mapping[str, DictConfig], random: DictConfig, percent: float
         twin = cast(Acquirer, instantiate(own.acquire, _convert_="all"))
         cases.append(Case(label, study, replace(twin, unit=study.method.unit, budget=budget)))
     return cases, refused
-
-
-@contextmanager
-def unwrapped() -> Iterator[None]:
-    """Let what a part said when it was built be the error, without Hydra's words around it."""
-    try:
-        yield
-    except HydraException as error:
-        if isinstance(error.__cause__, (ValueError, OSError, ImportError)):
-            raise error.__cause__ from None
-        raise
 
 
 def predict(cases: Sequence[Case], harvests: Mapping[str, ActiveLearning], labels: LabelState, weights: Path, last: int, scratch: Path) -> None:

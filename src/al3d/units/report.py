@@ -6,8 +6,7 @@ import csv
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich import box
 from rich.table import Table
 
-from al3d.command import plain_errors
+from al3d.command import plain_errors, unwrapped
 from al3d.compose import data_source, limit_threads
 from al3d.data.grid import subsample
 from al3d.files import whole_file
@@ -94,7 +93,7 @@ def main(arguments: Sequence[str]) -> None:
     own, overrides = parsed(arguments)
     config, units = composed(overrides, own["unit"])
     limit_threads(config.trainer.threads)
-    with unwrapped():
+    with unwrapped(ValueError, OSError):
         source = data_source(config)
         cases = [built(config, unit) for unit in units]
     if own["export"]:
@@ -112,17 +111,6 @@ def main(arguments: Sequence[str]) -> None:
     picture(shown, source.classes, [case.label for case in cases], out / "scene.png")
     distribution(cases, f"{source.name}, {_counted(len(ids), 'scene')} of {own['split']}", out / "sizes.png")
     console.print(f"written: {out / 'table.csv'}, table.md, sizes.png, scene.png", markup=False)
-
-
-@contextmanager
-def unwrapped() -> Iterator[None]:
-    """Let what a part said when it was built be the error, without Hydra's words around it."""
-    try:
-        yield
-    except HydraException as error:
-        if isinstance(error.__cause__, (ValueError, OSError)):
-            raise error.__cause__ from None
-        raise
 
 
 def parsed(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:

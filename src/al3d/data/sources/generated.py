@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+
+class Generated:
+    """What a generated data set says of itself: both splits, and nothing that anybody published."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Train and val."""
+        return ("train", "val")
+
+    @property
+    def published(self) -> Mapping[str, int]:
+        """Nothing is published about generated data."""
+        return {}
 
 
 def made(folder: Path, write: Callable[[Path], None]) -> Path:

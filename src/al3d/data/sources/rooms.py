@@ -11,13 +11,13 @@ from pathlib import Path
 
 from al3d.data.sources import s3dis
 from al3d.data.sources.common import Coloured
-from al3d.data.sources.generated import made
+from al3d.data.sources.generated import Generated, made
 from al3d.types import U8, ClassTable, Scene
 from al3d.world.rooms import VERSION, write_rooms
 
 
 @dataclass(frozen=True)
-class Rooms(Coloured):
+class Rooms(Coloured, Generated):
     """`rooms` procedural rooms of about `points` points each, in S3DIS' raw layout below `root`; one in four is for validation.
 
     They are made on the first call that needs files, in a folder of their own per (rooms, rng, points, generator version), with
@@ -37,16 +37,6 @@ class Rooms(Coloured):
     def classes(self) -> ClassTable:
         """The 13 classes of S3DIS."""
         return s3dis.CLASSES
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Train and val."""
-        return ("train", "val")
-
-    @property
-    def published(self) -> Mapping[str, int]:
-        """Nothing is published about generated rooms."""
-        return {}
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from al3d.data.sources import semantic_kitti
 from al3d.data.sources.common import Scanned
-from al3d.data.sources.generated import made
+from al3d.data.sources.generated import Generated, made
 from al3d.data.sources.semantic_kitti_labels import CLASSES
 from al3d.types import U8, ClassTable, Scene
 from al3d.world.drives import SEQUENCES, VERSION, write_semantic_kitti_drives
@@ -19,7 +19,7 @@ from al3d.world.street import HDL64
 
 
 @dataclass(frozen=True)
-class Street(Scanned):
+class Street(Scanned, Generated):
     """`drives` procedural drives of `frames` scans with a 64-beam scanner, in SemanticKITTI's raw layout below `root`.
 
     The second drive is for validation, the others for training. `columns` firings a turn: 2170 as the real scanner, fewer for smaller
@@ -41,16 +41,6 @@ class Street(Scanned):
     def classes(self) -> ClassTable:
         """The 19 classes of SemanticKITTI."""
         return CLASSES
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Train and val."""
-        return ("train", "val")
-
-    @property
-    def published(self) -> Mapping[str, int]:
-        """Nothing is published about generated drives."""
-        return {}
 
     @property
     def folder(self) -> Path:
