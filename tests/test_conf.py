@@ -31,7 +31,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = sorted({path.parent.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")} - {"."})
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml")) if not path.stem.startswith("_")]
 #: Groups that belong inside another one.
-PLACES = {"augment": "augment@dataset.augment", "unit": "unit@acquire.unit"}
+PLACES = {"augment": "augment@dataset.augment", "unit": "unit@acquire.unit", "views": "views@features.views"}
 CLASSES = 5
 
 
@@ -46,6 +46,7 @@ def composed(*overrides: str, name: str = "train") -> DictConfig:
         config = compose(name, overrides=list(overrides))
     for key in missing(OmegaConf.to_container(config)):
         OmegaConf.update(config, key, "/nowhere")
+    OmegaConf.update(config, "classes", CLASSES)
     OmegaConf.set_readonly(config, True)
     return config
 
@@ -238,7 +239,17 @@ def alone(method: Acquirer, index: int, first: bool) -> View:
         inverse=inverse if method.predicts else None,
         entropy_of_passes=random.random(count, dtype=np.float32) if "passes" in method.needs else None,
         regions={other: regions_of(other, index) for other in method.partitions[1:]},
+        described=described_as(method, index),
+        whole=method.unit.name == "scene",
     )
+
+
+def described_as(method: Acquirer, index: int) -> Any:
+    """Features of another number of views per room, or one per unit."""
+    if method.features is None:
+        return None
+    count = 3 + index if method.unit.name == "scene" else int(unit_ids(method, index).max()) + 1
+    return generator("test_conf", "features", index).normal(size=(count, 6)).astype(np.float32)
 
 
 def selection(group: str, choice: str, shards: Sequence[Sequence[int]]) -> tuple[Units, I64, Ledger]:

@@ -18,6 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from al3d.acquire.acquirer import Acquirer
+from al3d.acquire.described import described_unit, prepare_features
 from al3d.acquire.pool import base_points
 from al3d.acquire.pseudo import check_pair
 from al3d.acquire.window import windows
@@ -31,7 +32,7 @@ from al3d.data.store import Store
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.rounds import Plan, Study
-from al3d.run import RunFolder, first_process, identity_hash, wait_for
+from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
 from al3d.types import Source
 
 #: What may change between restarts: how a run is executed, and how far it goes.
@@ -117,6 +118,7 @@ def data_source(config: DictConfig) -> Source:
     unknown = [key for key, value in config.dataset.scale.items() if value is None]
     if unknown:
         raise ValueError(f"data set {source.name} does not say its {', '.join(map(str, unknown))}: give dataset.scale.{unknown[0]}=METRES")
+    config.classes = len(source.classes)
     if config.dataset.inputs is None:
         config.dataset.inputs = [*source.features, "x", "y", "z"]
     return source
@@ -169,13 +171,16 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     folder = store_folder(source, root, grid=config.dataset.grid)
     jobs = Jobs(**config.prepare)
     counted = None if config.rounds.batch_voxels is None else config.dataset.scale.voxel
-    ready = root / ".ready" / hash_of([folder.name, extras, units] if counted is None else [folder.name, extras, units, counted])
+    described = [[part.identity, described_unit(method)] for method in methods for part in (method.features, method.thin and method.thin.features) if part]
+    ready = root / ".ready" / hash_of([folder.name, extras, units, counted, described])
     if not first_process():
         wait_for(ready)
         return Store(folder)
     store = prepare(source, root, grid=config.dataset.grid, extras=extras, partitioners=units, **dataclasses.asdict(jobs))
     if counted is not None:
         voxel_counts(store, counted, jobs)
+    for method in methods:
+        prepare_features(store, method, jobs)
     with whole_file(ready) as temporary:
         temporary.write_text(store.data_hash, encoding="utf-8")
     return store
@@ -210,7 +215,8 @@ def run_folder(config: DictConfig, identity: Tree) -> RunFolder:
     net = str(identity["net"]["_target_"]).rsplit(".", 1)[-1].lower()
     unit = str(identity["acquire"]["unit"]["_target_"]).rsplit(".", 2)[-2]
     method = f"{identity['acquire']['name']}{'-pseudo' if 'pseudo' in identity else ''}"
-    name = f"{identity['dataset']['name']}-{net}-{identity['seed']['name']}-{method}-{unit}-rng{identity['rng']}-{identity_hash(identity)}"
+    seed = "-".join(filter(None, (identity["seed"]["name"], features_name(identity["seed"]))))
+    name = f"{identity['dataset']['name']}-{net}-{seed}-{method}-{unit}-rng{identity['rng']}-{identity_hash(identity)}"
     folder = RunFolder(Path(config.paths.run) if config.paths.run else Path(config.paths.outputs) / name)
     folder.guard(identity)
     return folder

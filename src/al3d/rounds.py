@@ -238,7 +238,7 @@ def select(study: Study, method: Acquirer, index: int) -> None:
         second = partial(guess, pool, study.pseudo, units, study.oracle, study.base, classes)
     buy(pool, units, study.oracle, study.base, study.folder.round(index) / "selection.parquet" if index >= 0 else None, second)
     bought = study.labels.purchase(index + 1)
-    name = f"{bought['name']} ({bought['unit']})"
+    name = f"{bought['name']}, unit {bought['unit']},"
     step = "seed" if index < 0 else f"round {index}"
     amounts = f"{counted(bought['units'], 'unit')}, {counted(bought['points'], 'point')} in {counted(bought['scenes'], 'scene')}"
     console.print(f"{step}: {name} bought {amounts}", markup=False)

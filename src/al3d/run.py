@@ -90,6 +90,14 @@ class RunFolder:
             file.write(line + "\n")
 
 
+def features_name(method: Tree) -> str | None:
+    """The name of the features that a seed or method of an identity chooses by, or None."""
+    node = method.get("features")
+    while isinstance(node, dict) and "of" in node:
+        node = node["of"]
+    return str(node["name"]) if isinstance(node, dict) else None
+
+
 def process_rank() -> int:
     """The rank of this process among those of the run, as its launcher says; 0 without one."""
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):

@@ -166,6 +166,35 @@ class Partitioner(Protocol):
     def __call__(self, scene: Scene) -> Partition: ...
 
 
+class FeatureExtractor(Protocol):
+    """Describes a scene, or its units, without a label: what a seed chooses by before there is a network.
+
+    `name` is what curves carry; `identity` plain values or frozen dataclasses whose hash names the kept files (with the content of any
+    weights); `parallel` says that scenes may be described in several processes (false: once per process, on its device); `of` is the
+    extractor that this one summarises (None: it reads the scene itself), whose result is then handed in as `inner`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def identity(self) -> object: ...
+    @property
+    def parallel(self) -> bool: ...
+    @property
+    def of(self) -> FeatureExtractor | None: ...
+    def check(self, scene: Scene) -> None:
+        """Refuse a scene that cannot be described, quickly, before any is. Raises: ValueError or FileNotFoundError with the way out."""
+        ...
+
+    def __call__(self, scene: Scene, inner: F32 | None = None) -> F32:
+        """The features of the scene's views (pictures, parts, clusters of them): finite f32[K,D], K >= 1."""
+        ...
+
+    def of_units(self, scene: Scene, unit: I32) -> F32:
+        """One feature per unit, finite f32[U,D]; `unit` i32[N]. Raises: ValueError when these features describe whole scenes alone."""
+        ...
+
+
 class Oracle(Protocol):
     """The only reader of ground truth: labels u8[N] of the asked points, IGNORE elsewhere.
 
@@ -188,7 +217,8 @@ class View:
     f32[V,D] (penultimate), both None when nothing was predicted; `inverse` i64[N] point -> voxel. With several passes `prob` is their
     mean and `entropy_of_passes` f32[V] the mean of their entropies in nats. `regions` holds the partitions that a score asked for,
     `neighbours` the frames around this one, `indexed` what is derived from this frame once for all that look at it. `key` starts
-    every random draw about this scene.
+    every random draw about this scene. `described` is what the method's `features` say: f32[K,D] views when the
+    unit is the `whole` scene, else f32[U,D].
     """
 
     scene: Scene
@@ -204,6 +234,8 @@ class View:
     regions: Mapping[Partitioner, I32] = field(default_factory=dict)
     neighbours: tuple[View, ...] = ()
     indexed: dict[float, Any] = field(default_factory=dict)
+    described: F32 | None = None
+    whole: bool = False
 
     def predicted(self) -> F32:
         """`prob`, or a ValueError when the method was run without a prediction pass."""
@@ -219,9 +251,10 @@ class Units:
     Shapes: `scene` i32[U] (index into the pool's scene list), `unit` i32[U], `size` i64[U] (its points not yet asked), `points`
     i64[U] (all its points), `center` and `extent` f32[U,3] metres in the scene's frame, `world` f64[U,3] the centre in the world of
     its drive and `drive` i32[U] a number that frames of one sequence share (a scene without a sequence has its own), `score` f32[U,S]
-    (higher = ask first), `feature` f32 or f16 [U,D] (D may be 0), `kind` u8[U], `predicted` u8[U] the class that most of its points are
-    predicted as (IGNORE without predictions), `clicks` i64[U] in how many classes its points are predicted (1 without predictions): what
-    labelling it should cost; `labelled` bool[U] (at least half of its points are asked).
+    (higher = ask first), `feature` f32 or f16 [U,D] (D may be 0), or f32[U,K,D] of a scene's views (rows of NaN where it has fewer),
+    `kind` u8[U], `predicted` u8[U] the class that most of its points are predicted as (IGNORE without predictions), `clicks` i64[U] in
+    how many classes its points are predicted (1 without predictions): what labelling it should cost; `labelled` bool[U] (at least half of its
+    points are asked).
     """
 
     scene: I32

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al3d.acquire import kmeans as kmeans_module
 from al3d.acquire.budget import Ledger
-from al3d.acquire.kmeans import kmeans_labels
 from al3d.acquire.pick import ClusterDecay, Top, rank_in_cluster
+from al3d.features import kmeans as kmeans_module
+from al3d.features.kmeans import kmeans_labels
 from al3d.rng import generator
 
 

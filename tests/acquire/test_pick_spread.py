@@ -11,11 +11,11 @@ from al3d.acquire.distances import nearest, squared_distance, summed
 from al3d.acquire.diverse import PlusPlus, TypiClust, typicality
 from al3d.acquire.fusion import RankFusion
 from al3d.acquire.kcenter import KCenter
-from al3d.acquire.kmeans import kmeans_labels
 from al3d.acquire.pick import Top
 from al3d.acquire.strata import Kinds, Predicted, SizeBins, Stratified
 from al3d.acquire.suppress import Suppress
 from al3d.acquire.swap import SwapNearby
+from al3d.features.kmeans import kmeans_labels
 from al3d.rng import generator
 from al3d.types import IGNORE
 

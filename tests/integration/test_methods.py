@@ -142,7 +142,7 @@ def test_colour_needs_colours(study):
         ("lidal", "acquire.score.frames=0", "frames >= 1"),
         ("lidal", "acquire.pick.radius=0", "it must be positive"),
         ("basal", "acquire.pick.pick.reference=0", "at least 1 labelled unit"),
-        ("badge", "acquire.embedding=hessian", "is not one of mean, gradient"),
+        ("badge", "acquire.embedding=hessian", "is not one of mean, direction, gradient"),
         ("entropy", "+acquire.views=0", "must be at least 1"),
     ],
 )

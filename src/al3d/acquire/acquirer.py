@@ -12,9 +12,10 @@ from al3d.acquire.embed import EMBEDDINGS
 from al3d.acquire.pick import Picker
 from al3d.acquire.reduce import describe
 from al3d.acquire.score import Scorer
+from al3d.acquire.thin import Thinner
 from al3d.data.extras import Extra
 from al3d.rng import Key
-from al3d.types import I64, Partitioner, Units, View
+from al3d.types import I64, FeatureExtractor, Partitioner, Units, View
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Acquirer:
     `unit` is what is asked for, `score` how much it is worth (None: the picker does not look at scores), `pick` proposes,
     `budget` limits. `shortlist` keeps only the best k pool rows of a scene. `embedding` "mean" or "gradient" says what a unit's feature
     is. `passes` with dropout active are averaged; `views`, differently augmented copies of a scene, too.
+    With `features` a unit's feature is theirs instead of the network's, so that pickers of features need no predictions; `thin` leaves
+    scenes that resemble the one before out of the pool.
     Raises: ValueError for a number below 1, an unknown embedding, or a score of several passes with a single one.
     """
 
@@ -36,12 +39,19 @@ class Acquirer:
     embedding: str = "mean"
     passes: int = 1
     views: int = 1
+    features: FeatureExtractor | None = None
+    thin: Thinner | None = None
 
     def __post_init__(self) -> None:
         if self.shortlist is not None and self.shortlist < 1:
             raise ValueError(f"{self.name}: shortlist={self.shortlist} must keep at least 1 unit of a scene, or be null")
         if self.embedding not in EMBEDDINGS:
             raise ValueError(f"{self.name}: embedding={self.embedding!r} is not one of {', '.join(EMBEDDINGS)}")
+        if (self.embedding == "views" and self.features is None) or (self.embedding == "gradient" and self.features is not None):
+            words = "needs `features`" if self.features is None else "is the network's: it cannot go with `features`"
+            raise ValueError(f"{self.name}: embedding={self.embedding} {words}")
+        if self.thin is not None and self.predicts:
+            raise ValueError(f"{self.name}: thin leaves scenes out before anything is predicted, so it is for seeds: remove acquire.thin")
         if self.passes < 1 or self.views < 1:
             raise ValueError(f"{self.name}: passes={self.passes} and views={self.views} must be at least 1")
         if "passes" in self.needs and self.passes < 2:
@@ -55,7 +65,12 @@ class Acquirer:
     @property
     def predicts(self) -> bool:
         """Whether the pool must be predicted before this method can choose."""
-        return bool(self.needs & {"prob", "feature"})
+        return bool(self.needs & ({"prob"} if self.features else {"prob", "feature"}))
+
+    @property
+    def title(self) -> str:
+        """What a person reads: the name, with the features that it chooses by."""
+        return f"{self.name} ({self.features.name})" if self.features else self.name
 
     @property
     def extras(self) -> tuple[Extra, ...]:
@@ -91,6 +106,8 @@ class Acquirer:
         rows = np.asarray(ledger.rows, dtype=np.int64)
         pool = np.flatnonzero(units.size > 0)
         if len(rows) == 0 and ledger.limit > 0 and len(pool):
+            if self.unit.name == "scene" and ledger.measure == "points" and ledger.limit < units.size[pool].min():
+                raise ValueError(_too_small(self, int(units.size[pool].min()), ledger.limit, round_index))
             first = int(pool[0])
             raise ValueError(
                 f"round {round_index} of {self.name} bought nothing: the first unit ({int(units.unit[first])} of scene {int(units.scene[first])}) has "
@@ -100,3 +117,11 @@ class Acquirer:
         if len(pool) == 0:
             raise ValueError(f"round {round_index} of {self.name} has nothing to buy: everything that can be asked for is labelled; run fewer rounds")
         return rows, ledger
+
+
+def _too_small(method: Acquirer, smallest: int, limit: int, round_index: int) -> str:
+    group, amount = ("seed", "initial") if round_index == 0 else ("acquire", "step")
+    return (
+        f"{method.title} asks for whole scenes, but the budget of {limit:,} points is smaller than every scene (the smallest has {smallest:,}): "
+        f"raise rounds.{amount}, or ask for parts of scenes: unit@{group}.unit=supervoxel{' features=geometry' if method.features else ''}"
+    )

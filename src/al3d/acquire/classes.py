@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from al3d.acquire.budget import Ledger
-from al3d.acquire.kmeans import kmeans_labels
 from al3d.acquire.pick import Picker
+from al3d.features.kmeans import kmeans_labels
 from al3d.rng import Key, generator
 from al3d.types import F32, I64, IGNORE, Units
 

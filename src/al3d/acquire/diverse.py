@@ -8,7 +8,7 @@ import numpy as np
 
 from al3d.acquire.budget import Ledger
 from al3d.acquire.distances import Nearest, mean_of_nearest, plain
-from al3d.acquire.kmeans import kmeans_labels
+from al3d.features.kmeans import kmeans_labels
 from al3d.rng import Key, generator
 from al3d.types import F32, F64, I32, I64, Bool, Units
 

@@ -8,7 +8,7 @@ from scipy import sparse
 from al3d.rng import generator
 from al3d.types import F32, I64, Array, Bool, View
 
-EMBEDDINGS = ("mean", "gradient")
+EMBEDDINGS = ("mean", "direction", "gradient", "views")
 #: The largest half-precision number.
 LARGEST = 65504.0
 #: Gradient embeddings with more numbers than this are projected to so many.
@@ -18,13 +18,19 @@ WIDEST = 512
 def embedding(view: View, kind: str, inside: Bool, rows: I64, total: Array) -> Array:
     """The embedding of each of `rows` (units of the scene, `total` i64[units] points each): f32[len(rows),D], f16 for "gradient".
 
-    "mean": the mean feature of its points. "gradient": the mean over its points of the cross-entropy's gradient at the last layer if the
+    "mean": the mean feature of its points, or of a scene's views; "direction": that, at length 1; "views": all views of the scene, f32[1,K,D].
+    "gradient": the mean over its points of the cross-entropy's gradient at the last layer if the
     predicted class were true, (p - onehot(argmax p)) outer feature, by a fixed random projection to 512 numbers when there are more; in half
     precision, because it is the widest thing that is kept of a pool (0.76 GB for 739,235 units).
     Formed per (unit, voxel) pair, so that no [N,D] array exists.
-    Raises: ValueError when the pool was not predicted.
+    With `described` features of an extractor those of the network are not looked at.
+    Raises: ValueError when the pool was neither described nor predicted, or has no such embedding.
     Source: gradient embeddings of BADGE (Ash et al., ICLR 2020), averaged over the unit.
     """
+    if kind == "direction":
+        return directions(embedding(view, "mean", inside, rows, total))
+    if view.described is not None:
+        return _of_described(view, view.described, kind, rows)
     if view.feature is None or view.inverse is None:
         raise ValueError(f"scene {view.scene.id!r}: this method needs unit features, but the pool was not predicted")
     shape = (len(total), len(view.feature))
@@ -37,6 +43,23 @@ def embedding(view: View, kind: str, inside: Bool, rows: I64, total: Array) -> A
     parts = [pairs @ (view.feature * column[:, None]) for column in residual.T]
     gradient = projected(np.asarray(np.concatenate(parts, axis=1) / count, dtype=np.float32))
     return np.clip(gradient, -LARGEST, LARGEST).astype(np.float16)
+
+
+def directions(rows: Array) -> F32:
+    """The rows f32[U,D] at length 1; a row of zeros stays."""
+    length = np.linalg.norm(rows.astype(np.float64), axis=-1, keepdims=True)
+    return np.asarray(rows / np.maximum(length, 1e-12), dtype=np.float32)
+
+
+def _of_described(view: View, described: F32, kind: str, rows: I64) -> F32:
+    if view.whole:
+        mean = described.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return np.asarray(described[None] if kind == "views" else mean[None])[: len(rows)]
+    if kind == "views":
+        raise ValueError(
+            f"scene {view.scene.id!r}: only whole scenes have several views: set unit@seed.unit=scene, or choose a seed that compares single features"
+        )
+    return np.asarray(described[rows])
 
 
 def projected(rows: F32) -> F32:

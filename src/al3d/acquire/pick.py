@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from al3d.acquire.budget import Ledger
-from al3d.acquire.kmeans import kmeans_labels
+from al3d.features.kmeans import kmeans_labels
 from al3d.rng import Key
 from al3d.types import I32, I64, Array, Units
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from al3d.acquire.acquirer import Acquirer
+from al3d.acquire.described import described_unit, looked_at
 from al3d.acquire.reduce import join
 from al3d.acquire.window import windows
 from al3d.data.labels import LabelState
@@ -42,7 +43,7 @@ class Pool:
 
     def view(self, index: int, prob: F32 | None = None, feature: F32 | None = None, inverse: I64 | None = None, entropy_of_passes: F32 | None = None) -> View:
         """One scene with its units, its asked points and, where given, what the network predicted per voxel."""
-        name = self.scenes[index]
+        name, features = self.scenes[index], self.method.features
         scene = self.store.scene(name, self.method.extras)
         unit = self.store.unit(self.method.unit, name, scene)
         return View(
@@ -56,6 +57,8 @@ class Pool:
             feature=feature,
             inverse=inverse,
             entropy_of_passes=entropy_of_passes,
+            described=None if features is None else self.store.described(features, name, described_unit(self.method)),
+            whole=self.method.unit.name == "scene",
             regions={other: self.store.unit(other, name, scene) for other in self.method.partitions[1:]},
         )
 
@@ -75,7 +78,8 @@ class Pool:
         return join(list(self._locals(quiet)))
 
     def _locals(self, quiet: bool) -> Iterator[Units]:
-        for index in track(range(len(self.scenes)), f"collect units for {self.method.name}", len(self.scenes), quiet):
+        there = looked_at(self.store, self.method).tolist()
+        for index in track(there, f"collect units for {self.method.title}", len(there), quiet):
             yield self.method.local(self.view(index))
 
 

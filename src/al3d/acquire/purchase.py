@@ -45,7 +45,7 @@ def buy(pool: Pool, units: Units, oracle: Oracle, base: int, selection_file: Pat
     points = int(units.size[rows].sum())
     record = {
         "round": labels.rounds,
-        "name": method.name,
+        "name": method.title,
         "unit": method.unit.name,
         "points": points,
         "units": len(rows),

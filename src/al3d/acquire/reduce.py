@@ -115,7 +115,8 @@ def join(parts: list[Units]) -> Units:
     """All rows of several parts, sorted by (scene, unit). Raises: ValueError when a row occurs twice or there are no parts."""
     if not parts:
         raise ValueError("no units to choose from: the pool has no scenes")
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Units.__dataclass_fields__}
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Units.__dataclass_fields__ if name != "feature"}
+    columns["feature"] = np.concatenate(_equally_many_views([part.feature for part in parts]))
     order = np.lexsort((columns["unit"], columns["scene"]))
     units = Units(**{name: values[order] for name, values in columns.items()})
     same = (np.diff(units.scene) == 0) & (np.diff(units.unit) == 0)
@@ -123,6 +124,14 @@ def join(parts: list[Units]) -> Units:
         row = int(np.flatnonzero(same)[0])
         raise ValueError(f"unit {int(units.unit[row])} of scene {int(units.scene[row])} was harvested twice: delete the round's units folder and run again")
     return units
+
+
+def _equally_many_views(features: list[Array]) -> list[Array]:
+    """Features [U,K,D] with rows of NaN up to the largest K; others as they are."""
+    if features[0].ndim == 2:
+        return features
+    views = max(feature.shape[1] for feature in features)
+    return [np.pad(feature, ((0, 0), (0, views - feature.shape[1]), (0, 0)), constant_values=np.nan) for feature in features]
 
 
 def save_units(path: Path, units: Units) -> None:

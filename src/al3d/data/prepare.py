@@ -181,7 +181,7 @@ def _compute_extras(store: Store, extras: Sequence[Extra], ids: Sequence[str], j
         if missing:
             raise ValueError(f"{extra.name} needs the features {', '.join(extra.needs)} first, but {store.name} has {', '.join(store.features)}: leave it out")
         todo = [scene for scene in ids if not store.extra_file(extra, scene).is_file()]
-        _describe(store.extra_file(extra, "-").parents[1], extra, todo)
+        describe_folder(store.extra_file(extra, "-").parents[1], extra, todo)
         jobs.each(partial(_write_extra, store, extra), todo, f"{store.name}: {extra.name}")
 
 
@@ -190,11 +190,11 @@ def _compute_units(store: Store, partitioners: Sequence[Partitioner], ids: Seque
         if not partitioner.stored:
             continue
         todo = [scene for scene in ids if not store.unit_file(partitioner, scene).is_file()]
-        _describe(store.unit_file(partitioner, "-").parent, partitioner, todo)
+        describe_folder(store.unit_file(partitioner, "-").parent, partitioner, todo)
         jobs.each(partial(_write_unit, store, partitioner), todo, f"{store.name}: {partitioner.name} units")
 
 
-def _describe(folder: Path, maker: object, todo: Sequence[str]) -> None:
+def describe_folder(folder: Path, maker: object, todo: Sequence[str]) -> None:
     """Leave a note for people about what is in a folder whose name is a hash, and clear what was left half-written there."""
     if todo:
         remove_leftovers(folder)

@@ -12,7 +12,7 @@ import numpy as np
 from al3d.data.extras import Extra
 from al3d.data.hashing import hash_of
 from al3d.files import read_json
-from al3d.types import F64, I32, U8, Array, Camera, ClassTable, Image, Partition, Partitioner, Scene
+from al3d.types import F32, F64, I32, U8, Array, Camera, ClassTable, FeatureExtractor, Image, Partition, Partitioner, Scene
 
 #: Raised when stores written before cannot be read any more; part of a store's folder name.
 FORMAT = 2
@@ -32,7 +32,7 @@ class Store:
     """A prepared data set, read-only; arrays are mapped from the disk when a scene is read. Holds no labels: see `SimulatedOracle`.
 
     `scenes/<id>/`: xyz, feat, meta.json; `truth/<id>.npy`: labels, for the oracle only; `raw/<id>/`: with a grid, each raw point's
-    point and its label; `extra/<hash>/<id>/<name>.npy`; `unit/<hash>/<id>.npy`; `manifest.json`, written last.
+    point and its label; `extra/<hash>/<id>/<name>.npy`; `unit/<hash>/<id>.npy`; `features/<hash>/<id>.npy`; `manifest.json`, written last.
     `splits`: split -> sorted ids; `sizes`: id -> points; `raw_sizes`: id -> points before the grid; `grid` metres or None;
     `data_hash`: over the splits and every scene's content.
     Raises: FileNotFoundError when the folder was not prepared to the end; ValueError for another format.
@@ -117,6 +117,14 @@ class Store:
     def extra_file(self, extra: Extra, scene_id: str) -> Path:
         """Where a scene's prepared numbers are."""
         return self.path / "extra" / extra_hash(extra) / scene_id / f"{extra.name}.npy"
+
+    def features_file(self, features: FeatureExtractor, scene_id: str, unit: Partitioner | None = None) -> Path:
+        """Where the features of a scene's views are, or of its units."""
+        return self.path / "features" / hash_of([features.identity, unit]) / f"{scene_id}.npy"
+
+    def described(self, features: FeatureExtractor, scene_id: str, unit: Partitioner | None = None) -> F32:
+        """The features f32[K,D] of a scene's views, or f32[U,D] of its units. Raises: FileNotFoundError when they were not prepared."""
+        return self._prepared(self.features_file(features, scene_id, unit), scene_id, features)
 
     def check(self, scene_id: str) -> None:
         """Raise ValueError when the store has no such scene."""

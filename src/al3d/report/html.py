@@ -13,6 +13,7 @@ from al3d.report.page import Content, Safe, chart, element, folded, join, page, 
 from al3d.report.pictures import Answer, Labels, Picture, Store, saved_pictures
 from al3d.report.rounds import Purchase, RoundRecord, read_identity, read_purchases, read_rounds, write_summary
 from al3d.report.table import change, counted, duration, percent, percent_label
+from al3d.run import features_name
 from al3d.types import ClassTable
 
 PICTURE_NOTE = "The scenes with the most bought points of each round. Grey: not bought in that round; coloured: bought, in the colour of its class."
@@ -67,11 +68,16 @@ def _document(
 
 
 def part_name(identity: Mapping[str, Any], part: str) -> str | None:
-    """How the identity names one of its parts: by `name`, by the end of `_target_`, or plainly; the unit is the acquisition's."""
+    """How the identity names one of its parts: by `name`, by the end of `_target_`, or plainly; the unit is the acquisition's.
+
+    A seed or method that chooses by features carries their name in brackets.
+    """
     acquire = identity.get("acquire")
     value = acquire.get("unit") if part == "unit" and isinstance(acquire, Mapping) and "unit" in acquire else identity.get(part)
     if isinstance(value, Mapping):
+        features = features_name(dict(value))
         value = value.get("name") or str(value.get("_target_", "")).rpartition(".")[2] or None
+        value = f"{value} ({features})" if features else value
     return None if value is None else str(value)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
-from al3d.types import I32, Array
+from al3d.types import F32, I32, Array
 
 SUBSAMPLE = 20_000
 
@@ -38,3 +38,12 @@ def _start(rows: Array, clusters: int, seed: int) -> Array:
         rows = rows[np.sort(chosen)]
     centres, _ = kmeans_plusplus(rows, clusters, random_state=seed)
     return np.asarray(centres)
+
+
+def kmeans_centres(feature: Array, clusters: int, mode: str = "fast", seed: int = 0) -> F32:
+    """The mean row of every cluster of `kmeans_labels`: feature float [U,D] -> f32[K,D] with K <= clusters, in the order of the labels."""
+    labels = kmeans_labels(feature, clusters, mode, seed)
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) > 0])
+    sums = np.add.reduceat(np.asarray(feature, np.float64)[order], starts, axis=0)
+    return np.asarray(sums / np.diff(np.r_[starts, len(labels)])[:, None], dtype=np.float32)

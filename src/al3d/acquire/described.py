@@ -1,0 +1,46 @@
+"""What a method with `features` reads: which scenes it looks at, and their kept features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from al3d.acquire.acquirer import Acquirer
+from al3d.data.jobs import Jobs
+from al3d.data.store import Store
+from al3d.features.kept import keep_features
+from al3d.types import F32, I64, Partitioner
+
+
+def prepare_features(store: Store, method: Acquirer, jobs: Jobs) -> None:
+    """Describe the training scenes as `method` needs it: for thinning all of them, for choosing those that stay.
+
+    Raises: ValueError listing every scene that cannot be described.
+    """
+    names = store.splits["train"]
+    if method.thin is not None and method.thin.wanted(_sequences(store)[0]):
+        keep_features(store, method.thin.features, None, names, jobs)
+    if method.features is not None:
+        keep_features(store, method.features, described_unit(method), [names[index] for index in looked_at(store, method)], jobs)
+
+
+def looked_at(store: Store, method: Acquirer) -> I64:
+    """The indices of the training scenes that are in the method's pool: all, or those that thinning leaves."""
+    names = store.splits["train"]
+    thin = method.thin
+    if thin is None:
+        return np.arange(len(names))
+    sequences, frames = _sequences(store)
+    if not thin.wanted(sequences):
+        return np.arange(len(names))
+    feature: F32 = np.stack([store.described(thin.features, name).mean(axis=0, dtype=np.float64) for name in names]).astype(np.float32)
+    return thin(feature, sequences, frames)
+
+
+def described_unit(method: Acquirer) -> Partitioner | None:
+    """The units whose features are kept; None when whole scenes are described by their views."""
+    return None if method.unit.name == "scene" else method.unit
+
+
+def _sequences(store: Store) -> tuple[list[str | None], list[int | None]]:
+    scenes = [store.scene(name) for name in store.splits["train"]]
+    return [scene.sequence for scene in scenes], [scene.frame for scene in scenes]
