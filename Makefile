@@ -41,6 +41,11 @@ bench: $(INSTALLED) ## the benchmarks' tables
 	$(BIN)/python benchmarks/units.py
 	$(BIN)/python benchmarks/class_shares.py
 	$(BIN)/python benchmarks/acquire.py
+	$(BIN)/python benchmarks/seeding.py
+	$(BIN)/python benchmarks/seed_pickers.py
+	$(BIN)/python benchmarks/views.py
+	$(BIN)/python benchmarks/descriptors.py
+	$(BIN)/python benchmarks/vision.py
 
 docs-check: $(INSTALLED) ## links, commands and register of the documents
 	$(BIN)/python -m pytest -q tests/docs

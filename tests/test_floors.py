@@ -21,7 +21,7 @@ FLOORS = (
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features"},
     {"learn", "acquire"},
-    {"rounds", "report", "compose", "main"},
+    {"rounds", "report", "compose", "main", "predict"},
 )
 #: Commands that compose a configuration as train.py does: they stand above everything, and nothing imports them.
 SCRIPTS = {"al3d.data.check", "al3d.units.report"}

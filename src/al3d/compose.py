@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +18,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from al3d.acquire.acquirer import Acquirer
-from al3d.acquire.described import described_unit, prepare_features
+from al3d.acquire.described import check_described, described_unit, prepare_features
 from al3d.acquire.pool import base_points
 from al3d.acquire.pseudo import check_pair
 from al3d.acquire.window import windows
-from al3d.command import missing_options
+from al3d.command import missing_options, unwrapped
 from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
 from al3d.data.hashing import hash_of
@@ -30,6 +30,7 @@ from al3d.data.jobs import Jobs
 from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.store import Store
 from al3d.files import whole_file
+from al3d.learn.evaluation import Evaluation
 from al3d.progress import console
 from al3d.rounds import Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
@@ -37,6 +38,8 @@ from al3d.types import Source
 
 #: What may change between restarts: how a run is executed, and how far it goes.
 EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers")
+#: Options of `rounds` that came after the first runs, with what those did.
+ADDED_TO_ROUNDS: Mapping[str, Any] = {"first_steps": None, "first_epochs": None, "optimizer": "fresh", "accumulate": 1}
 Tree = dict[str, Any]
 
 
@@ -53,9 +56,12 @@ def study_of(config: DictConfig) -> Study:
     inputs = tuple(config.dataset.inputs)
     voxeliser, crop = voxels_of(config, source)
     module = partial(instantiate(config.learner), classes=len(source.classes), rng=config.rng)
+    evaluation = Evaluation(**plain(config)["eval"])
     module(net=torch.nn.Identity())  # a wrong option of the learner costs no time either
     store = prepared(config, source, (seed, method))
-    identity = identity_of(config, store)
+    for chosen in (seed, method):
+        _check_store(chosen, store)
+    identity = identity_of(config, store, {"seed": seed, "acquire": method})
     folder = run_folder(config, identity)
     tree = plain(config)
     execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"])}
@@ -64,10 +70,13 @@ def study_of(config: DictConfig) -> Study:
         with whole_file(folder.path / "config.yaml") as temporary:
             temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
     net = partial(instantiate(config.net), len(inputs), len(store.classes))
-    _check_method(method, net, store)
+    for group, chosen in (("seed", seed), ("acquire", method)):
+        _check_method(chosen, net, store, group)
     oracle = instantiate(config.oracle)(store)
     base = base_points(store, config.rounds.base, method)
     _check_total(config, base, plan)
+    ranks = _ranks(config)
+    counted = voxel_counts(store, voxeliser.size) if plan.batch_voxels is not None or ranks > 1 else None
     data = partial(
         RoundData,
         store=store,
@@ -75,12 +84,14 @@ def study_of(config: DictConfig) -> Study:
         voxeliser=voxeliser,
         augment=instantiate(config.dataset.augment, _convert_="all"),
         rng=config.rng,
-        batch_size=plan.batch,
+        batch_size=plan.batch // plan.accumulate,
+        accumulate=plan.accumulate,
         workers=config.trainer.workers,
         judged_points=config.dataset.judged_points,
         crop=crop,
-        batch_voxels=plan.batch_voxels,
-        voxel_counts=voxel_counts(store, voxeliser.size) if plan.batch_voxels is not None else None,
+        batch_voxels=None if plan.batch_voxels is None else plan.batch_voxels // plan.accumulate,
+        voxel_counts=counted,
+        select_on=evaluation.select_on,
     )
     return Study(
         folder=folder,
@@ -89,6 +100,7 @@ def study_of(config: DictConfig) -> Study:
         seed=seed,
         method=method,
         pseudo=pseudo,
+        evaluation=evaluation,
         plan=plan,
         rng=config.rng,
         base=base,
@@ -141,8 +153,9 @@ def voxels_of(config: DictConfig, source: Source) -> tuple[Voxeliser, Crop | Non
 
 def chosen_methods(config: DictConfig) -> tuple[Acquirer, Acquirer, Plan]:
     """Seed, method and plan: built before any data is read, so that a wrong option costs no time."""
-    seed = cast(Acquirer, instantiate(config.seed, _convert_="all"))
-    method = cast(Acquirer, instantiate(config.acquire, _convert_="all"))
+    with unwrapped(ValueError, OSError):
+        seed = cast(Acquirer, instantiate(config.seed, _convert_="all"))
+        method = cast(Acquirer, instantiate(config.acquire, _convert_="all"))
     if seed.predicts:
         raise ValueError(f"seed={seed.name} needs predictions, but before the seed there is no network: choose a seed from conf/seed")
     return seed, method, Plan(**plain(config)["rounds"])
@@ -170,12 +183,15 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     root = Path(config.paths.data)
     folder = store_folder(source, root, grid=config.dataset.grid)
     jobs = Jobs(**config.prepare)
-    counted = None if config.rounds.batch_voxels is None else config.dataset.scale.voxel
+    counted = None if config.rounds.batch_voxels is None and _ranks(config) == 1 else config.dataset.scale.voxel
     described = [[part.identity, described_unit(method)] for method in methods for part in (method.features, method.thin and method.thin.features) if part]
     ready = root / ".ready" / hash_of([folder.name, extras, units, counted, described])
     if not first_process():
         wait_for(ready)
         return Store(folder)
+    scenes = prepare(source, root, grid=config.dataset.grid, **dataclasses.asdict(jobs))
+    for method in methods:
+        check_described(scenes, method)
     store = prepare(source, root, grid=config.dataset.grid, extras=extras, partitioners=units, **dataclasses.asdict(jobs))
     if counted is not None:
         voxel_counts(store, counted, jobs)
@@ -186,12 +202,20 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     return store
 
 
-def identity_of(config: DictConfig, store: Store) -> Tree:
-    """What defines a run: the data's content and every option that could change a number."""
+def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer] | None = None) -> Tree:
+    """What defines a run: the data's content and every option that could change a number.
+
+    Of the features that `methods` (by group) choose by, the content of their weights counts, not where those lie.
+    """
     tree = plain(config)
+    for group, method in (methods or {}).items():
+        if method.features is not None:
+            tree[group] = {**without_places(tree[group]), "described_by": hash_of(method.features.identity)}
     dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root")}
     rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after")}
     pseudo = {"pseudo": tree["pseudo"]} if tree.get("pseudo") else {}
+    evaluation = changed(tree["eval"], dataclasses.asdict(Evaluation()))
+    rounds = changed(rounds, ADDED_TO_ROUNDS, ADDED_TO_ROUNDS)
     return {
         "data": store.data_hash,
         "dataset": {**dataset, "name": store.name},
@@ -202,9 +226,32 @@ def identity_of(config: DictConfig, store: Store) -> Tree:
         "learner": tree["learner"],
         "rounds": rounds,
         "oracle": tree["oracle"],
+        **({"eval": evaluation} if evaluation else {}),
         "precision": tree["trainer"]["precision"],
         "rng": tree["rng"],
     }
+
+
+def changed(options: Tree, defaults: Mapping[str, Any], among: Collection[str] | None = None) -> Tree:
+    """The options without those, `among` some, that are at their default: an option that a later version adds renames no run that leaves it alone."""
+    return {key: value for key, value in options.items() if not ((among is None or key in among) and key in defaults and value == defaults[key])}
+
+
+def without_places(node: Any, inside: bool = False) -> Any:
+    """A method's options without those that say where its features' weights lie or how they are computed."""
+    if isinstance(node, dict):
+        return {
+            key: without_places(part, inside or key in ("features", "thin"))
+            for key, part in node.items()
+            if not (inside and key in ("weights", "device", "batch", "download", "run"))
+        }
+    return [without_places(part, inside) for part in node] if isinstance(node, list) else node
+
+
+def _ranks(config: DictConfig) -> int:
+    """How many processes train together, as far as the configuration says."""
+    devices = config.trainer.devices
+    return int(config.trainer.num_nodes) * (devices if isinstance(devices, int) and devices > 0 else 1)
 
 
 def run_folder(config: DictConfig, identity: Tree) -> RunFolder:
@@ -268,14 +315,14 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _check_method(method: Acquirer, net: Callable[[], torch.nn.Module], store: Store) -> None:
-    """Refuse a method that cannot work here, before anything is trained."""
+def _check_method(method: Acquirer, net: Callable[[], torch.nn.Module], store: Store, group: str) -> None:
+    """Refuse a seed or method that cannot work here, before anything is trained; `group` is where its options are."""
     if method.passes > 1 and not any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in net().modules()):
         raise ValueError(f"{method.name} makes {method.passes} dropout passes, but the network has no dropout: set net.dropout=0.3, or choose net=spvcnn")
     if getattr(method.unit, "ground", False) and "intensity" not in store.features:
         raise ValueError(
             f"{method.name} asks for clusters above the ground as a LiDAR scanner sees it, but {store.name} has {', '.join(store.features)} instead of an "
-            "intensity: choose a LiDAR data set, another unit, or set acquire.unit.ground=false"
+            f"intensity: choose a LiDAR data set, another unit, or set {group}.unit.ground=false"
         )
     if method.context:
         scenes = [store.scene(name) for name in store.splits["train"]]
@@ -284,6 +331,14 @@ def _check_method(method: Acquirer, net: Callable[[], torch.nn.Module], store: S
                 f"{method.name} compares the frames of a drive, but the scenes of {store.name} belong to none: choose a LiDAR data set or another method"
             )
         windows([str(scene.sequence) for scene in scenes], method.context)
+
+
+def _check_store(method: Acquirer, store: Store) -> None:
+    """Let parts that read the files of others (lists, earlier runs) compare them with the data, before anything is bought."""
+    for part in (method.unit, method.score):
+        check = getattr(part, "check_store", None)
+        if check is not None:
+            check(store, method.unit)
 
 
 def _check_total(config: DictConfig, base: int, plan: Plan) -> None:
@@ -299,8 +354,9 @@ def _check_total(config: DictConfig, base: int, plan: Plan) -> None:
             f"{plan.n} rounds buy {total:g} percent, and the {guessed.amount:g} percent that pseudo-labels guess are not for sale in the next round: "
             "together more than there is; lower rounds.n, rounds.step or pseudo.budget.amount"
         )
-    if config.seed.budget.per == "everything" or total > 100:
-        wanted = "everything and then more" if config.seed.budget.per == "everything" else f"{total:g} percent of {base:,} points"
+    everything = config.seed.budget.per == "everything" and config.seed.pick.get("above") is None
+    if everything or total > 100:
+        wanted = "everything and then more" if everything else f"{total:g} percent of {base:,} points"
         raise ValueError(f"{plan.n} rounds would buy {wanted}: lower rounds.n, rounds.initial or rounds.step (a fully supervised run is seed=all rounds.n=1)")
 
 

@@ -20,10 +20,12 @@ from al3d.acquire.pseudo import PredictedClasses, guess, guessed_before, without
 from al3d.acquire.purchase import buy
 from al3d.acquire.reduce import join, load_units
 from al3d.data.datamodule import RoundData
+from al3d.data.holdout import Holdout
 from al3d.data.labels import LabelState
 from al3d.data.store import Store
 from al3d.files import read_json, write_json
-from al3d.learn.checkpoint import Resume, ShowProgress, load_weights
+from al3d.learn.checkpoint import DataWait, Resume, ShowProgress, load_weights
+from al3d.learn.evaluation import Evaluation, KeepBest
 from al3d.learn.metrics import scores
 from al3d.learn.segmenter import Segmenter
 from al3d.progress import console, stage
@@ -33,9 +35,11 @@ from al3d.report.rounds import find_full_supervision, read_rounds
 from al3d.report.table import counted, round_table
 from al3d.rng import seed_of
 from al3d.run import RunFolder, first_process, wait_for
-from al3d.types import Oracle
+from al3d.types import I64, Oracle
 
 MakeTrainer = Callable[..., pl.Trainer]
+INIT = ("scratch", "previous", "best")
+OPTIMIZER = ("fresh", "kept")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Plan:
     initial_per: str = "percent"
     step: float | None = None
     batch_voxels: int | None = None
+    first_steps: int | None = None
+    first_epochs: int | None = None
+    optimizer: str = "fresh"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.batch < 1 or self.checkpoint_every < 1:
@@ -68,14 +76,24 @@ class Plan:
             raise ValueError(
                 "rounds.batch_voxels makes batches of unequal numbers of scenes, so that passes are no measure: set rounds.steps=N rounds.epochs=null"
             )
-        if self.init not in ("scratch", "previous"):
-            raise ValueError(f"rounds.init={self.init!r} is not one of scratch, previous")
+        if self.first_steps is not None and self.first_epochs is not None:
+            raise ValueError(f"set at most one of rounds.first_steps and rounds.first_epochs, got {self.first_steps} and {self.first_epochs}")
+        if min(self.first_steps or 1, self.first_epochs or 1) < 1 or (self.first_epochs is not None and self.batch_voxels is not None):
+            raise ValueError(f"the first round must train: rounds.first_steps={self.first_steps}, rounds.first_epochs={self.first_epochs}")
+        if self.init not in INIT:
+            raise ValueError(f"rounds.init={self.init!r} is not one of {', '.join(INIT)}")
+        if self.optimizer not in OPTIMIZER or (self.optimizer == "kept" and self.init == "scratch"):
+            raise ValueError(f"rounds.optimizer={self.optimizer!r} must be fresh, or kept together with rounds.init=previous or best")
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise ValueError(f"rounds.accumulate={self.accumulate} must divide rounds.batch={self.batch}: a step's scenes are trained on in so many parts")
         if self.stop_after not in (None, "step"):
             raise ValueError(f"rounds.stop_after={self.stop_after!r} is not null or step")
 
-    def training_steps(self, scenes: int) -> int:
-        """The optimiser steps of a round with so many labelled scenes."""
-        return self.steps or (self.epochs or 0) * -(-scenes // self.batch)
+    def training_steps(self, scenes: int, round_index: int = 0) -> int:
+        """The optimiser steps of a round with so many labelled scenes; the first round may have its own length."""
+        first = round_index == 0 and (self.first_steps or self.first_epochs)
+        steps, epochs = (self.first_steps, self.first_epochs) if first else (self.steps, self.epochs)
+        return steps or (epochs or 0) * -(-scenes // self.batch)
 
 
 @dataclass(frozen=True)
@@ -100,11 +118,26 @@ class Study:
     loggers: Sequence[LoggerChoice] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     pseudo: Acquirer | None = None
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def __post_init__(self) -> None:
+        if self.plan.init == "best" and not self.evaluation.selects:
+            raise ValueError("rounds.init=best needs a best checkpoint, but none is chosen: set eval.select_on=bought_holdout, or rounds.init=previous")
 
     @property
     def labels(self) -> LabelState:
         """The purchases so far, as the files say."""
         return LabelState(self.folder.path, self.store)
+
+    def holdout(self, round_index: int) -> Holdout | None:
+        """The bought units that round `round_index` must not train on, if its checkpoint is chosen by them."""
+        if self.evaluation.select_on != "bought_holdout":
+            return None
+        return Holdout(self.labels, round_index, (self.rng,), self.evaluation.holdout)
+
+    def weights(self, round_index: int) -> Path:
+        """The checkpoint that stands for a round: its last, or its best."""
+        return self.folder.best(round_index) if self.evaluation.selects else self.folder.weights(round_index)
 
     def pool(self, method: Acquirer, round_index: int) -> Pool:
         """The pool as `method` sees it after round `round_index`."""
@@ -147,18 +180,31 @@ def train(study: Study, index: int) -> None:
             f"{study.folder.path}: pseudo-{index:02d} is missing but labels-{index:02d} is there: put it back, or delete labels-{index:02d} and later "
             "ones to choose both again"
         )
-    scenes = len(labels.trained_on(index))
-    total = study.plan.training_steps(scenes)
-    folder, started = study.folder, time.perf_counter()
+    holdout = study.holdout(index)
+    scenes = len(labels.trained_on(index) if holdout is None else holdout.trained)
+    plan, folder, started = study.plan, study.folder, time.perf_counter()
+    total = plan.training_steps(scenes, index)
     module = fresh_module(study, index)
-    if study.plan.init == "previous" and index:
-        load_weights(module, folder.weights(index - 1))
+    if plan.init != "scratch" and index:
+        source = folder.best(index - 1) if plan.init == "best" else folder.weights(index - 1)
+        states = load_weights(module, source)
+        module.earlier_optimizers = states if plan.optimizer == "kept" else []
+    module.weigh(bought_points(labels, index))
+    epoch = min(plan.checkpoint_every, total)
+    data = study.data(labels=labels, round_index=index, batches=epoch * plan.accumulate, holdout=holdout, pairs=module.pairs)
+    wait = DataWait()
+    best = [KeepBest(folder.best(index), data.selection_dataloader, study.evaluation.after, study.evaluation.absent)] if study.evaluation.selects else []
     with stage(f"round {index}: train", total, quiet=_quiet()) as line:
-        keep = Resume(folder.resume(index), folder.weights(index), started)
+        keep = Resume(folder.resume(index), folder.weights(index), started, wait)
         logs = [choice.open(folder.path, index, _steps_before(study, index), study.config) for choice in study.loggers] if not _quiet() else []
-        trainer = study.trainer(callbacks=[keep, ShowProgress(line)], logger=logs or False, max_steps=total, default_root_dir=folder.path)
+        trainer = study.trainer(
+            callbacks=[wait, *best, keep, ShowProgress(line)],
+            logger=logs or False,
+            max_steps=total,
+            accumulate_grad_batches=plan.accumulate,
+            default_root_dir=folder.path,
+        )
         resume = folder.resume(index)
-        data = study.data(labels=labels, round_index=index, batches=min(study.plan.checkpoint_every, total))
         trainer.fit(module, datamodule=data, ckpt_path=resume if resume.is_file() else None, weights_only=True)
     for log in logs:
         log.finalize("success")
@@ -168,24 +214,29 @@ def test(study: Study, index: int) -> None:
     """Judge round `index` on every validation point once; write metrics.json, print the round's table, log the curve."""
     folder, started = study.folder, time.perf_counter()
     _forget_classes(study, index)
-    module = fresh_module(study, index)
-    load_weights(module, folder.weights(index))
-    data = study.data(labels=study.labels, round_index=index, batches=1)
-    with stage(f"round {index}: test", len(data.judged_scenes), quiet=_quiet()) as line:
-        study.trainer(callbacks=[ShowProgress(line)], logger=False, default_root_dir=folder.path).test(module, datamodule=data, verbose=False)
+    files = {"last": folder.weights(index)} | ({"best": folder.best(index)} if study.evaluation.selects else {})
+    confusions: dict[str, I64] = {}
+    data = study.data(labels=study.labels, round_index=index, batches=1, votes=study.evaluation.votes)
+    with stage(f"round {index}: test", len(files) * len(data.judged_scenes), quiet=_quiet()) as line:
+        for name, file in files.items():
+            module = fresh_module(study, index)
+            load_weights(module, file)
+            study.trainer(callbacks=[ShowProgress(line)], logger=False, default_root_dir=folder.path).test(module, datamodule=data, verbose=False)
+            confusions[name] = module.judged()
     if _quiet():
         wait_for(folder.metrics(index))
         return
-    write_json(folder.metrics(index), judged(study, index, module, time.perf_counter() - started))
+    write_json(folder.metrics(index), judged(study, index, confusions, time.perf_counter() - started))
     records = read_rounds(folder.path)
     console.print(round_table(records[index], study.store.classes, records[index - 1] if index else None))
     log_curve(study, index)
 
 
-def judged(study: Study, index: int, module: Segmenter, seconds: float) -> dict[str, Any]:
-    """What metrics.json says about a round."""
-    confusion = module.judged()
-    result = scores(confusion)
+def judged(study: Study, index: int, confusions: Mapping[str, I64], seconds: float) -> dict[str, Any]:
+    """What metrics.json says about a round; its scores are those of the checkpoint that stands for it."""
+    chosen = "best" if study.evaluation.selects else "last"
+    confusion = confusions[chosen]
+    result = scores(confusion, study.evaluation.absent)
     purchase = study.labels.purchase(index)
     training = read_json(study.folder.weights(index).with_name("train.json"))
     guessed = {"pseudo": study.labels.pseudo_record(index)} if study.labels.has_pseudo(index) else {}
@@ -197,9 +248,12 @@ def judged(study: Study, index: int, module: Segmenter, seconds: float) -> dict[
         "iou": [None if value != value else float(value) for value in result.iou],
         "accuracy": result.accuracy,
         "confusion": confusion.tolist(),
+        "checkpoint": chosen,
+        "select_on": study.evaluation.select_on,
+        "miou_of": {name: scores(counts, study.evaluation.absent).miou for name, counts in confusions.items()},
         "steps": training["steps"],
         "loss": training["loss"],
-        "seconds": {"train": training["seconds"], "test": round(seconds, 3), "predict": None},
+        "seconds": {"train": training["seconds"], "waiting": training["waiting"], "test": round(seconds, 3), "predict": None},
         **guessed,
     }
 
@@ -207,7 +261,7 @@ def judged(study: Study, index: int, module: Segmenter, seconds: float) -> dict[
 def predict(study: Study, index: int) -> None:
     """Predict the pool's missing blocks with round `index`'s network and keep their rows of units."""
     module = fresh_module(study, index)
-    load_weights(module, study.folder.weights(index))
+    load_weights(module, study.weights(index))
     harvest = harvester(study, index)
     blocks = harvest.unfinished
     module.passes = study.method.passes
@@ -309,6 +363,11 @@ def fresh_module(study: Study, index: int) -> Segmenter:
     """A newly initialised network for round `index`; its weights are keyed by (rng, round)."""
     torch.manual_seed(seed_of(study.rng, "init", index))
     return study.module(net=study.net(), round_index=index)
+
+
+def bought_points(labels: LabelState, index: int) -> list[int]:
+    """The points of each class that were bought up to round `index`, as the purchases say."""
+    return [sum(counts) for counts in zip(*(labels.purchase(earlier)["class_points"] for earlier in range(index + 1)), strict=True)]
 
 
 def _steps_before(study: Study, index: int) -> int:

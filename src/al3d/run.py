@@ -52,6 +52,10 @@ class RunFolder:
         """The trained network of a round; exists only when its training is over."""
         return self.round(round_index) / "last.ckpt"
 
+    def best(self, round_index: int) -> Path:
+        """The best of a round's checkpoints, where one is chosen."""
+        return self.round(round_index) / "best.ckpt"
+
     def resume(self, round_index: int) -> Path:
         """Where a training that was stopped goes on; gone when it is over."""
         return self.round(round_index) / "resume.ckpt"

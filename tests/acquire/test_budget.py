@@ -222,3 +222,25 @@ def test_clicks_are_estimated_when_buying_and_counted_afterwards(make_units):
     assert budget.limit(2, [Spent(100, 1, 9), Spent(20, 2, 6)], 1000) == 2, "it took 6 clicks instead of 4"
     with pytest.raises(ValueError, match="should buy 8 clicks but the pool holds 7"):
         Budget(8, "clicks").open(units, 1, [Spent(100, 1, 9)], 1000)
+
+
+@PROPERTY
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=40), st.integers(1, 6), st.integers(1, 3))
+def test_so_many_units_of_every_scene(make_units, pairs, amount, round_index):
+    """Of every scene `amount` units, or all that it has; what other rounds spent does not matter."""
+    scenes = sorted(scene for scene, _ in pairs)
+    units = make_units([size for _, size in pairs], scenes)
+    ledger = Budget(amount, "units_per_scene").open(units, round_index, [Spent(10**9, 10**6)] * round_index, base=1)
+    bought = propose(ledger, units, reversed(range(len(pairs))))
+    for scene in set(scenes):
+        there = int(((units.scene == scene) & (units.size > 0)).sum())
+        assert int((units.scene[bought] == scene).sum()) == min(there, amount)
+    assert ledger.full and ledger.spent == len(bought) == ledger.limit
+
+
+def test_units_per_scene_are_whole_and_the_cap_still_holds(make_units):
+    with pytest.raises(ValueError, match=r"budget\.amount=2\.5 units_per_scene: give a whole number"):
+        Budget(2.5, "units_per_scene")
+    units = make_units([5] * 6, [0, 0, 0, 1, 1, 1])
+    ledger = Budget(3, "units_per_scene", per_scene=2).open(units, 0, [], base=30)
+    assert len(propose(ledger, units, range(6))) == 4 and ledger.full

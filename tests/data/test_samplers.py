@@ -110,3 +110,18 @@ def test_blocks_go_whole_and_in_order_to_one_rank(lengths, world):
     for block in blocks:
         assert sum(set(block) <= set(share) for share in shares) == 1
     assert [len(Blocks(blocks, rank, world)) for rank in range(world)] == [len(share) for share in shares]
+
+
+@PROPERTY
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=9), st.integers(1, 4), st.integers(2, 4), st.integers(0, 3))
+def test_ranks_share_a_step_evenly_by_voxels(voxels, batch_size, world, number):
+    scenes = list(range(len(voxels)))
+    plain = TrainBatches(scenes, batch_size * world, 3, (0, "train"))
+    ranks = [TrainBatches(scenes, batch_size, 3, (0, "train"), rank, world, None, voxels) for rank in range(world)]
+    for whole, *shares in zip(epoch(plain, number), *(epoch(rank, number) for rank in ranks), strict=True):
+        assert sorted(sum(shares, [])) == sorted(whole), "the same scenes and draws as without sharing"
+        assert all(len(share) == batch_size for share in shares)
+        loads = [sum(voxels[scene] for scene, _ in share) for share in shares]
+        in_order = [sum(voxels[scene] for scene, _ in whole[rank * batch_size : (rank + 1) * batch_size]) for rank in range(world)]
+        largest = max(voxels[scene] for scene, _ in whole)
+        assert max(loads) <= max(max(in_order), sum(loads) / world + largest), "no rank has much more than the mean, or than without"

@@ -188,6 +188,8 @@ LISTED = {
     "units": "unit",
     "networks": "net",
     "learners": "learner",
+    "features": "features",
+    "losses": "loss",
     "data sets": "dataset",
     "experiments": "experiment",
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from al3d.types import I32, I64, Units
 
-PER = ("percent", "points", "units", "clicks", "everything")
+PER = ("percent", "points", "units", "units_per_scene", "clicks", "everything")
 OVERSHOOT = ("include", "exclude", "skip_to_fit")
 
 
@@ -26,7 +26,8 @@ class Ledger:
     """The only way to pick: `admit(row)` buys a row of `Units` if budget and caps allow it, and says whether it did.
 
     `limit` and `spent` are in points, or in units or clicks when `measure` says so. `overshoot` says what happens to the row that
-    crosses the limit: "include" buys it and closes, "exclude" closes without it, "skip_to_fit" skips it and goes on with smaller ones.
+    crosses the limit: "include" buys it and closes, "exclude" closes without it, "skip_to_fit" skips it and goes on with smaller ones. `notes` are
+    numbers about the choice that a picker wants to be kept with the purchase.
     """
 
     def __init__(self, units: Units, limit: int, overshoot: str = "skip_to_fit", measure: str = "points", per_scene: int | None = None) -> None:
@@ -37,6 +38,7 @@ class Ledger:
         self.scene: I32 = units.scene
         self.spent = 0
         self.closed = limit <= 0
+        self.notes: dict[str, float | int | bool | str] = {}
         self._rows: dict[int, None] = {}
         self._bought_in_scene: dict[int, int] = {}
         pool = self.cost[units.size > 0]
@@ -121,8 +123,9 @@ class _Part(Ledger):
 class Budget:
     """How much each round may spend.
 
-    `per` "percent" (0..100 of the base, the points of the training split as prepared), "points", "units", "clicks" or "everything". A unit
-    should cost a click per class that its points are predicted as; what it did cost is known afterwards, and later rounds make up for it. The
+    `per` "percent" (0..100 of the base, the points of the training split as prepared), "points", "units", "units_per_scene", "clicks" or
+    "everything". "units_per_scene" buys `amount` units of every scene of the pool, all of a scene that has fewer; nothing carries over. A
+    unit should cost a click per class that its points are predicted as; what it did cost is known afterwards, and later rounds make up for it. The
     limit of round r is cumulative, `initial + r * amount` less what is spent, so that overshoot and remainder carry over and curves
     of different methods meet at the same percentages; `initial` defaults to what the seed spent. `overshoot` null: "include"
     for scene units, "skip_to_fit" else. `per_scene` caps the units bought in one scene and round.
@@ -142,6 +145,8 @@ class Budget:
             raise ValueError(f"budget.overshoot={self.overshoot!r} is not one of {', '.join(OVERSHOOT)}")
         if self.per != "everything" and (self.amount is None or self.amount <= 0):
             raise ValueError(f"budget.amount={self.amount} must be a positive number of {self.per}")
+        if self.per == "units_per_scene" and self.amount is not None and self.amount != int(self.amount):
+            raise ValueError(f"budget.amount={self.amount} units_per_scene: give a whole number")
         if self.per == "percent" and self.amount is not None and self.amount > 100:
             raise ValueError(f"budget.amount={self.amount} percent is more than there is: choose at most 100")
 
@@ -150,6 +155,8 @@ class Budget:
 
         Raises: ValueError when the pool holds less than the round should buy, with both numbers.
         """
+        if self.per == "units_per_scene":
+            return self._of_every_scene(units, overshoot)
         measure = self.per if self.per in ("units", "clicks") else "points"
         there = int({"units": units.size > 0, "clicks": units.clicks * (units.size > 0)}.get(measure, units.size).sum())
         limit = there if self.per == "everything" else self.limit(round_index, history, base)
@@ -159,6 +166,12 @@ class Budget:
                 f"lower the budget's amount ({self.amount} {self.per}) or the number of rounds"
             )
         return Ledger(units, limit, self.overshoot or overshoot, measure, self.per_scene)
+
+    def _of_every_scene(self, units: Units, overshoot: str) -> Ledger:
+        """The ledger of a budget per scene."""
+        each = int(self.amount or 0) if self.per_scene is None else min(int(self.amount or 0), self.per_scene)
+        there = np.bincount(units.scene[units.size > 0])
+        return Ledger(units, int(np.minimum(there, each).sum()), self.overshoot or overshoot, "units", each)
 
     def limit(self, round_index: int, history: Sequence[Spent], base: int) -> int:
         """What round `round_index` may spend, in points (or units): cumulative, less what the history spent."""

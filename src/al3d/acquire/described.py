@@ -7,8 +7,16 @@ import numpy as np
 from al3d.acquire.acquirer import Acquirer
 from al3d.data.jobs import Jobs
 from al3d.data.store import Store
-from al3d.features.kept import keep_features
+from al3d.features.kept import check_features, keep_features
 from al3d.types import F32, I64, Partitioner
+
+
+def check_described(store: Store, method: Acquirer) -> None:
+    """Refuse features that cannot describe every training scene, before anything costly is done. Raises: ValueError naming the scenes."""
+    names = store.splits["train"]
+    unit = described_unit(method)
+    if method.features is not None and not all(store.features_file(method.features, name, unit).is_file() for name in names):
+        check_features(store, method.features, names)
 
 
 def prepare_features(store: Store, method: Acquirer, jobs: Jobs) -> None:

@@ -78,6 +78,10 @@ def check_pair(method: Acquirer, second: Acquirer) -> None:
                 f"acquire={method.name} and pseudo={second.name} share one prediction of the pool, but their {part}s differ: {theirs} and {ours}. "
                 f"Make acquire.{part} and pseudo.{part} equal, choose another method, or set pseudo=none"
             )
+    if second.budget.per == "units_per_scene":
+        raise ValueError(
+            f"pseudo={second.name}: pseudo.budget.per=units_per_scene is not offered here: set percent, points or units, and pseudo.budget.per_scene"
+        )
     if second.budget.per == "clicks":
         raise ValueError(f"pseudo={second.name}: a guess takes no click, so pseudo.budget.per=clicks limits nothing: set percent, points or units")
     if (second.passes, second.views) not in ((1, 1), (method.passes, method.views)):

@@ -38,7 +38,7 @@ def buy(pool: Pool, units: Units, oracle: Oracle, base: int, selection_file: Pat
     started = time.perf_counter()
     labels, method = pool.labels, pool.method
     history = [Spent(record["points"], record["units"], record["clicks"]) for record in map(labels.purchase, range(labels.rounds))]
-    rows, _ = method.select(units, labels.rounds, history, base, pool.key)
+    rows, ledger = method.select(units, labels.rounds, history, base, pool.key)
     bought = _by_scene(pool, units, rows)
     if selection_file is not None:
         _write_selection(selection_file, pool, units, rows)
@@ -53,6 +53,7 @@ def buy(pool: Pool, units: Units, oracle: Oracle, base: int, selection_file: Pat
         "spent_points": points + sum(spent.points for spent in history),
         "base_points": base,
         **_answers(pool, bought, oracle),
+        **({"notes": ledger.notes} if ledger.notes else {}),
         "seconds": round(time.perf_counter() - started, 3),
     }
     if before is not None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from al3d.data.voxelise import box, first_label, first_rows, majority_label, mean_rows, voxelise
-from al3d.types import F32, I32, I64, IGNORE, U8
+from al3d.types import F32, I32, I64, IGNORE, U8, Bool
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,22 @@ class Voxels:
     label: I64
 
 
+@dataclass(frozen=True)
+class Pair:
+    """One training scene twice, with the same points in the same order: `augmented`, and `plain` as it is; `labelled` bool[N] names the points with a label."""
+
+    augmented: Voxels
+    plain: Voxels
+    labelled: Bool
+
+
 @dataclass
 class Batch:
     """coord i32[V,4] (scene in batch, x, y, z), feat f32[V,c], label i64[V], inverse i64[N] into V; `index` names the scenes.
 
     `point_label` i64[N] holds the labels to be judged by, in evaluation only; `views` other augmented copies of the same scene, in
-    prediction only. Not frozen: Lightning moves it between devices.
+    prediction only; `plain` the same points, in the same order, of scenes that are not augmented, and `labelled` bool[N] which of them have a
+    label, in training by pairs only. Not frozen: Lightning moves it between devices.
     """
 
     coord: Tensor
@@ -38,6 +48,8 @@ class Batch:
     index: list[int]
     point_label: Tensor | None = None
     views: list[Batch] = field(default_factory=list)
+    plain: Batch | None = None
+    labelled: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -103,15 +115,35 @@ class Crop:
 
     def __call__(self, scene: Voxels, random: np.random.Generator) -> Voxels:
         """The part of `scene`; `inverse` then counts the points of the part alone."""
+        points = self.points(scene, random)
+        return scene if points is None else holding(scene, points)
+
+    def points(self, scene: Voxels, random: np.random.Generator) -> Bool | None:
+        """The points bool[N] of the part, or None for a scene that stays whole."""
         if len(scene.coord) <= self.voxels:
-            return scene
+            return None
         labelled = np.flatnonzero(scene.label != IGNORE)
         middle = labelled[random.integers(len(labelled))] if len(labelled) else random.integers(len(scene.coord))
         offset = (scene.coord[:, :2] - scene.coord[middle, :2]).astype(np.int64)
         kept = np.zeros(len(scene.coord), dtype=bool)
         kept[np.argsort((offset**2).sum(axis=1), kind="stable")[: self.voxels]] = True
-        place = np.cumsum(kept) - 1
-        return Voxels(scene.coord[kept], scene.feat[kept], place[scene.inverse[kept[scene.inverse]]], scene.label[kept])
+        return kept[scene.inverse]
+
+
+def holding(scene: Voxels, points: Bool) -> Voxels:
+    """The voxels that hold any of `points` bool[N], with what they are in the whole scene; `inverse` counts these points alone."""
+    inverse = scene.inverse[points]
+    kept = np.zeros(len(scene.coord), dtype=bool)
+    kept[inverse] = True
+    place = np.cumsum(kept) - 1
+    return Voxels(scene.coord[kept], scene.feat[kept], place[inverse], scene.label[kept])
+
+
+def paired(augmented: Voxels, plain: Voxels, labelled: Bool, points: Bool | None) -> Pair:
+    """Two sights of one scene, both with all its points, or with `points` bool[N] alone."""
+    if points is None:
+        return Pair(augmented, plain, labelled)
+    return Pair(holding(augmented, points), holding(plain, points), labelled[points])
 
 
 def collate(items: Sequence[tuple[int, Voxels]]) -> Batch:
@@ -125,6 +157,13 @@ def collate(items: Sequence[tuple[int, Voxels]]) -> Batch:
         inverse=torch.from_numpy(np.concatenate([v.inverse + counts[b] for b, (_, v) in enumerate(items)])),
         index=[index for index, _ in items],
     )
+
+
+def collate_pairs(items: Sequence[tuple[int, Pair]]) -> Batch:
+    """Put pairs side by side: row i of the batch's `inverse` and of its plain part's `inverse` are about the same point."""
+    batch = collate([(index, pair.augmented) for index, pair in items])
+    plain = collate([(index, pair.plain) for index, pair in items])
+    return replace(batch, plain=plain, labelled=torch.from_numpy(np.concatenate([pair.labelled for _, pair in items])))
 
 
 def judged(batch: Batch, point_label: U8, to_point: I32 | None) -> Batch:

@@ -70,6 +70,28 @@ class LabelState:
         before = self.asked(scene_id, round_index - 1) if round_index else np.zeros(self.store.sizes[scene_id], dtype=bool)
         return self.asked(scene_id, round_index) & ~before
 
+    def bought_units(self, scene_id: str, round_index: int) -> int:
+        """How many units of a scene the round bought; of a partition that is not stored, how many points."""
+        entry = self._logs[round_index].entry(scene_id)
+        if entry is None:
+            return 0
+        form, payload = entry
+        return {UNITS: len(payload) // 4, WHOLE: 1, INDICES: len(payload) // 4, BITS: int(np.bitwise_count(payload).sum())}[form]
+
+    def points_of(self, scene_id: str, round_index: int, chosen: Bool) -> Bool:
+        """The points bool[N] of some of the units that the round bought in a scene; `chosen` bool as many as `bought_units`, in order of their ids."""
+        log = self._logs[round_index]
+        entry = log.entry(scene_id)
+        if entry is None or not chosen.any():
+            return np.zeros(self.store.sizes[scene_id], dtype=bool)
+        form, payload = entry
+        if form == UNITS:
+            return self._expand(scene_id, log.partition, payload.view(np.int32)[chosen])
+        mask = _points(form, payload, self.store.sizes[scene_id])
+        if form != WHOLE:
+            mask[np.flatnonzero(mask)[~chosen]] = False
+        return mask
+
     def scenes(self, round_index: int | None = None) -> tuple[str, ...]:
         """The scenes touched in a round (None: in any), sorted."""
         logs = self._logs if round_index is None else [self._logs[round_index]]

@@ -17,6 +17,7 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
     `draw` is the position in the endless row: it keys the augmentation. Ranks take turns at the batches of the row.
     A batch has `batch_size` scenes; with a `limit` it ends before the scene that would bring its `voxels` (one number per scene of
     `scenes`) above it, but never before its first scene. Where batch b starts then follows from the row's beginning, which is walked again.
+    Without a limit, ranks whose scenes have known `voxels` share each step's scenes evenly: as many scenes each, and about as many voxels.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
     ) -> None:
         if not scenes:
             raise ValueError("there is no labelled scene to train on: the seed bought nothing that can be learnt from")
-        if limit is not None and len(voxels) != len(scenes):
+        if (limit is not None or voxels) and len(voxels) != len(scenes):
             raise ValueError(f"batches of at most {limit} voxels need a voxel count per scene: {len(voxels)} counts for {len(scenes)} scenes")
         self.scenes, self.batch_size, self.batches, self.key = list(scenes), batch_size, batches, key
         self.rank, self.world, self.epoch = rank, world, 0
@@ -50,8 +51,22 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for batch in range(self.epoch * self.batches, (self.epoch + 1) * self.batches):
+            if self.world > 1 and self.limit is None and self.voxels:
+                yield self._even_share(batch)
+                continue
             number = batch * self.world + self.rank
             yield [(self.scenes[self._place(position)], position) for position in range(self._start(number), self._start(number + 1))]
+
+    def _even_share(self, batch: int) -> list[tuple[int, int]]:
+        """This rank's scenes of a step: the largest first, each to the rank with the fewest voxels that still has room."""
+        first = batch * self.world * self.batch_size
+        places = [(self._place(position), position) for position in range(first, first + self.world * self.batch_size)]
+        load, shares = [0] * self.world, [[] for _ in range(self.world)]  # type: tuple[list[int], list[list[tuple[int, int]]]]
+        for place, position in sorted(places, key=lambda one: (-self.voxels[one[0]], one[1])):
+            rank = min((rank for rank in range(self.world) if len(shares[rank]) < self.batch_size), key=lambda rank: (load[rank], rank))
+            load[rank] += self.voxels[place]
+            shares[rank].append((self.scenes[place], position))
+        return sorted(shares[self.rank], key=lambda one: one[1])
 
     def _start(self, number: int) -> int:
         """The position in the row where batch `number` of all ranks' batches starts."""

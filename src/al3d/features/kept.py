@@ -24,7 +24,7 @@ def keep_features(store: Store, features: FeatureExtractor, unit: Partitioner | 
     if not todo:
         return
     words = f"{store.name}: features {features.name}"
-    _check(store, features, todo)
+    check_features(store, features, todo)
     if features.of is not None and unit is None:
         keep_features(store, features.of, None, todo, jobs)
         words = f"{words}, clustered"
@@ -33,7 +33,8 @@ def keep_features(store: Store, features: FeatureExtractor, unit: Partitioner | 
     hands.each(partial(_write, store, Light(features), unit), todo, words)
 
 
-def _check(store: Store, features: FeatureExtractor, ids: Sequence[str]) -> None:
+def check_features(store: Store, features: FeatureExtractor, ids: Sequence[str]) -> None:
+    """Refuse scenes that the features cannot describe, before any is described. Raises: ValueError with the first five and how many there are."""
     broken = []
     for name in ids:
         try:

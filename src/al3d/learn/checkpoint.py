@@ -4,12 +4,41 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from al3d.files import whole_file, write_json
 from al3d.progress import Stage
+
+
+class DataWait(pl.Callback):
+    """Measures how much of a training is spent waiting for the next batch; logged as `waiting`, 0..1."""
+
+    def __init__(self) -> None:
+        self.waited, self.worked = 0.0, 0.0
+        self._then = time.perf_counter()
+
+    @property
+    def fraction(self) -> float:
+        """The share of the time so far that was spent waiting."""
+        return self.waited / max(self.waited + self.worked, 1e-9)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What lies between two epochs (checkpoints, judging) is not waiting."""
+        self._then = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int) -> None:
+        """The batch has come."""
+        now = time.perf_counter()
+        self.waited, self._then = self.waited + now - self._then, now
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int) -> None:
+        """The batch is done."""
+        now = time.perf_counter()
+        self.worked, self._then = self.worked + now - self._then, now
+        pl_module.log("waiting", self.fraction, on_step=True, on_epoch=False, batch_size=1)
 
 
 class Resume(pl.Callback):
@@ -20,8 +49,8 @@ class Resume(pl.Callback):
     its monitor, and it does not rename.
     """
 
-    def __init__(self, resume: Path, final: Path, started: float) -> None:
-        self.resume, self.final, self.started = resume, final, started
+    def __init__(self, resume: Path, final: Path, started: float, wait: DataWait | None = None) -> None:
+        self.resume, self.final, self.started, self.wait = resume, final, started, wait
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on with the next epoch, where Lightning would train one batch more in the one that is over.
@@ -37,42 +66,46 @@ class Resume(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the resume file, unless this was the last epoch."""
         if trainer.global_step < trainer.max_steps:
-            self._save(trainer, self.resume)
+            save_whole(trainer, self.resume)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the final file if every step was made."""
         if trainer.global_step >= trainer.max_steps:
             self._summarise(trainer)
-            self._save(trainer, self.final)
+            save_whole(trainer, self.final)
             if trainer.is_global_zero:
                 self.resume.unlink(missing_ok=True)
 
     def _summarise(self, trainer: pl.Trainer) -> None:
-        """`train.json`: steps, last loss, and the seconds of this process (a killed one's are not counted)."""
+        """`train.json`: steps, last loss, and the seconds of this process, `waiting` for data among them (a killed one's are not counted)."""
         if trainer.is_global_zero:
             loss = float(trainer.callback_metrics["loss"])
             seconds = round(time.perf_counter() - self.started, 3)
-            write_json(self.final.with_name("train.json"), {"steps": trainer.global_step, "loss": loss, "seconds": seconds})
-
-    def _save(self, trainer: pl.Trainer, path: Path) -> None:
-        if trainer.is_global_zero:
-            with whole_file(path) as temporary:
-                trainer.save_checkpoint(temporary)
-        else:
-            trainer.save_checkpoint(path)  # takes part in what the ranks do together, writes nothing
-        trainer.strategy.barrier("renamed")
+            waiting = 0.0 if self.wait is None else round(self.wait.waited, 3)
+            write_json(self.final.with_name("train.json"), {"steps": trainer.global_step, "loss": loss, "seconds": seconds, "waiting": waiting})
 
 
-def load_weights(module: pl.LightningModule, path: Path) -> None:
-    """Load a round's final weights, without unpickling anything.
+def save_whole(trainer: pl.Trainer, path: Path) -> None:
+    """Write a checkpoint under a temporary name and rename it; every rank must call this."""
+    if trainer.is_global_zero:
+        with whole_file(path) as temporary:
+            trainer.save_checkpoint(temporary)
+    else:
+        trainer.save_checkpoint(path)  # takes part in what the ranks do together, writes nothing
+    trainer.strategy.barrier("renamed")
+
+
+def load_weights(module: pl.LightningModule, path: Path) -> list[dict[str, Any]]:
+    """Load a round's weights, without unpickling anything; returns the states of its optimisers.
 
     Raises: ValueError naming the file when it does not fit the network.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    content = torch.load(path, map_location="cpu", weights_only=True)
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(content["state_dict"])
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit this network: {error}") from error
+    return list(content.get("optimizer_states", []))
 
 
 class ShowProgress(pl.Callback):

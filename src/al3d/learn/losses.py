@@ -1,8 +1,14 @@
-"""Losses over the voxels whose label is known."""
+"""Losses over the voxels whose label is known: logits f32[V,C], label i64[V] -> scalar.
+
+Without a labelled voxel each of them is `logits.sum() * 0`: a zero gradient that keeps ranks in step, where the published code gives NaN
+(docs/fidelity.md D-44).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,14 +16,20 @@ from torch.nn import functional
 
 from al3d.types import IGNORE
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+WEIGHTING = ("inverse", "effective")
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A loss that depends on what was bought: `weighed_by` gives the loss for so many bought points of each class."""
+
+    def weighed_by(self, class_points: Sequence[int]) -> Loss: ...
+
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Mean cross-entropy over labelled voxels: logits f32[V,C], label i64[V] -> scalar.
-
-    Without a labelled voxel the result is `logits.sum() * 0`: a zero gradient that keeps ranks in step, where the published code
-    gives NaN (docs/fidelity.md D-44).
-    """
+    """Mean cross-entropy over labelled voxels; zero without one."""
 
     label_smoothing: float = 0.0
 
@@ -25,6 +37,98 @@ class CrossEntropy:
         if not bool((label != IGNORE).any()):
             return logits.sum() * 0
         return functional.cross_entropy(logits.float(), label, ignore_index=IGNORE, label_smoothing=self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class Focal:
+    """(1 - p)^gamma times the cross-entropy, p the probability of the true class: mean over labelled voxels, so sure voxels count less.
+
+    `gamma` 0 is the cross-entropy. Raises: ValueError for a negative `gamma`.
+    Source: Lin et al. 2017, without their weight per class and their division by the number of objects.
+    """
+
+    gamma: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.gamma >= 0:
+            raise ValueError(f"learner.loss.gamma={self.gamma}: give a number from 0 on; 0 is the cross-entropy")
+
+    def __call__(self, logits: Tensor, label: Tensor) -> Tensor:
+        known = label != IGNORE
+        if not bool(known.any()):
+            return logits.sum() * 0
+        log_prob = logits[known].float().log_softmax(dim=1).gather(1, label[known, None])[:, 0]
+        # The clamp keeps the gradient finite where p is 1 and gamma is below 1.
+        unsure = (-torch.expm1(log_prob)).clamp(min=1e-12)
+        return -(unsure**self.gamma * log_prob).mean()
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """Cross-entropy weighted by class: sum of weight times loss, over the sum of weights, of the batch's labelled voxels.
+
+    Weights follow the points n of each class among those bought up to the round, whose labels are known anyway, and not the data set's
+    hidden totals. "inverse": 1 / n. "effective": (1 - beta) / (1 - beta^n), nearly 1 / n for rare classes and level for those of many times
+    1 / (1 - beta) points. Both are scaled so that the mean over the bought points is 1. A class that was never bought has weight 1: it can
+    occur only among guessed labels, which then count as an average point does.
+    Raises: ValueError for a wrong option, and when called before the counts are known.
+    Source: Cui et al. 2019 for effective numbers.
+    """
+
+    weighting: str = "inverse"
+    beta: float = 0.9999
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTING:
+            raise ValueError(f"learner.loss.weighting={self.weighting!r} is not one of {', '.join(WEIGHTING)}")
+        if not 0 <= self.beta < 1:
+            raise ValueError(f"learner.loss.beta={self.beta} must be within 0..1 (1 excluded)")
+
+    def weighed_by(self, class_points: Sequence[int]) -> Balanced:
+        """The loss for so many bought points of each class."""
+        count = torch.tensor(class_points, dtype=torch.float64)
+        bought = count > 0
+        raw = count.clamp(min=1) if self.weighting == "inverse" else (1 - self.beta ** count.clamp(min=1)) / (1 - self.beta)
+        scaled = count.sum().clamp(min=1) / (count / raw).sum().clamp(min=1e-12) / raw
+        return replace(self, weights=tuple(torch.where(bought, scaled, 1.0).tolist()))
+
+    def __call__(self, logits: Tensor, label: Tensor) -> Tensor:
+        if self.weights is None:
+            raise ValueError("a balanced loss needs the bought points of each class before it is used: call weighed_by")
+        if not bool((label != IGNORE).any()):
+            return logits.sum() * 0
+        weight = torch.tensor(self.weights, dtype=torch.float32, device=logits.device)
+        return functional.cross_entropy(logits.float(), label, weight, ignore_index=IGNORE)
+
+
+@dataclass(frozen=True)
+class Lovasz:
+    """A convex stand-in for 1 - mIoU over the labelled voxels of a batch, mean over the classes among them, plus `cross_entropy` times that loss.
+
+    For predictions of 0 and 1 it equals 1 minus the IoU. Raises: ValueError for a negative `cross_entropy`.
+    Source: Berman et al. 2018 (Lovasz-Softmax), over a batch, classes that are present.
+    """
+
+    cross_entropy: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.cross_entropy >= 0:
+            raise ValueError(f"learner.loss.cross_entropy={self.cross_entropy}: give a number from 0 on")
+
+    def __call__(self, logits: Tensor, label: Tensor) -> Tensor:
+        known = label != IGNORE
+        if not bool(known.any()):
+            return logits.sum() * 0
+        logits, label = logits[known].float(), label[known]
+        present = torch.unique(label)
+        member = (label[:, None] == present).to(torch.float32)
+        error, order = (member - logits.softmax(dim=1)[:, present]).abs().sort(dim=0, descending=True, stable=True)
+        hit = member.gather(0, order)
+        jaccard = 1 - (hit.sum(dim=0) - hit.cumsum(dim=0)) / (hit.sum(dim=0) + (1 - hit).cumsum(dim=0))
+        slope = torch.cat([jaccard[:1], jaccard.diff(dim=0)])
+        surrogate: Tensor = (error * slope).sum(dim=0).mean()
+        return surrogate + self.cross_entropy * functional.cross_entropy(logits, label)
 
 
 def known_share(label: Tensor) -> Tensor:

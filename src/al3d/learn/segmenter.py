@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,13 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from al3d.data.batch import Batch
+from al3d.learn.losses import Counting, Loss
+from al3d.learn.schedules import Constant, Schedule, schedule_of
 from al3d.learn.tiles import Tiles
 from al3d.rng import seed_of
 from al3d.types import F32, I64, IGNORE
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(eq=False)
@@ -40,32 +40,44 @@ class Prediction:
 class Segmenter(pl.LightningModule):
     """Supervised learning from partial labels.
 
-    `optimizer` makes an optimiser from parameters; `schedule` "constant", or "cosine" from the full learning rate to 0 over the
-    round's steps. Tests and predictions run in tiles of at most `tile_voxels` voxels with a halo of `tile_halo` (see `Tiles`).
+    `optimizer` makes an optimiser from parameters; `schedule` is "constant", "cosine" from the full learning rate to 0 over the round's steps,
+    or a schedule (al3d.learn.schedules). Tests and predictions run in tiles of at most `tile_voxels` voxels with a halo of `tile_halo` (see
+    `Tiles`). `pairs` says whether a training batch must carry its scenes without augmentation too.
     Randomness of a step (dropout) is keyed by (rng, round, step, rank), so a resumed training has the same bits.
     """
+
+    pairs = False
 
     def __init__(
         self,
         net: nn.Module,
         classes: int,
         optimizer: MakeOptimizer,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        schedule: str = "constant",
+        loss: Loss,
+        schedule: str | Schedule = "constant",
         rng: int = 0,
         round_index: int = 0,
         tile_voxels: int | None = None,
         tile_halo: int = 32,
     ) -> None:
         super().__init__()
-        if schedule not in SCHEDULES:
-            raise ValueError(f"learner.schedule={schedule!r} is not one of {', '.join(SCHEDULES)}")
-        self.net, self.classes, self.make_optimizer, self.loss, self.schedule = net, classes, optimizer, loss, schedule
+        self.net, self.classes, self.make_optimizer, self.loss, self.schedule = net, classes, optimizer, loss, schedule_of(schedule)
         self.rng, self.round_index = rng, round_index
         self.tiles = Tiles(tile_voxels, tile_halo)
         self.confusion = MulticlassConfusionMatrix(classes, ignore_index=IGNORE, validate_args=False)
         self.total: I64 | None = None
         self.passes = 1
+        self.earlier_optimizers: list[dict[str, Any]] = []
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The network that is judged and that predicts."""
+        return self.net
+
+    def weigh(self, class_points: Sequence[int]) -> None:
+        """Tell a loss that depends on it how many points of each class were bought up to this round."""
+        if isinstance(self.loss, Counting):
+            self.loss = self.loss.weighed_by(class_points)
 
     def forward(self, batch: Batch) -> Any:
         """The network's output for a batch."""
@@ -73,7 +85,9 @@ class Segmenter(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Key the step's randomness: seeding once per epoch is not enough for an exact resume."""
-        torch.manual_seed(seed_of(self.rng, "step", self.round_index, self.global_step, self.global_rank))
+        parts = self.trainer.accumulate_grad_batches
+        part = (batch_idx % parts,) if parts > 1 else ()
+        torch.manual_seed(seed_of(self.rng, "step", self.round_index, self.global_step, self.global_rank, *part))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
@@ -83,15 +97,32 @@ class Segmenter(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one scene into the confusion matrix, every point once."""
+        self.count(batch)
+
+    def count(self, batch: Batch) -> None:
+        """Count one scene into the confusion matrix; from several views of it the mean of their probabilities decides."""
         if batch.point_label is None:
             raise ValueError("an evaluation batch must carry the labels to be judged by")
-        (winner,) = self.tiles(lambda coord, feat: (self.net(coord, feat).logits.argmax(dim=1),), batch.coord, batch.feat)
-        self.confusion.update(winner[batch.inverse], batch.point_label)
+        if not batch.views:
+            (winner,) = self.tiles(lambda coord, feat: (self.predictor(coord, feat).logits.argmax(dim=1),), batch.coord, batch.feat)
+            self.confusion.update(winner[batch.inverse], batch.point_label)
+            return
+        total: Tensor | None = None
+        for view in (batch, *batch.views):
+            (prob,) = self.tiles(lambda coord, feat: (self.predictor(coord, feat).logits.float().softmax(dim=1),), view.coord, view.feat)
+            total = prob[view.inverse] if total is None else total.add_(prob[view.inverse])
+        if total is not None:
+            self.confusion.update(total.argmax(dim=1), batch.point_label)
 
     def on_test_epoch_end(self) -> None:
         """Add up the counts of all ranks while they are together."""
-        self.total = self.confusion.compute().cpu().numpy().astype(np.int64)
+        self.total = self.counted()
+
+    def counted(self) -> I64:
+        """The counts of all ranks since the last call, i64[C,C]; every rank must call this."""
+        total: I64 = self.confusion.compute().cpu().numpy().astype(np.int64)
         self.confusion.reset()
+        return total
 
     def judged(self) -> I64:
         """The confusion matrix of the last test, i64[C,C], rows are the truth. Raises: ValueError before a test."""
@@ -118,7 +149,7 @@ class Segmenter(pl.LightningModule):
         if self.passes == 1:
             return self.tiles(self._outputs, batch.coord, batch.feat)  # type: ignore[return-value]
         sums: list[Tensor] = []
-        with _dropping(self.net):
+        with _dropping(self.predictor):
             for number in range(self.passes):
                 torch.manual_seed(seed_of(self.rng, "pass", self.round_index, batch.index[0], view, number))
                 rows = self.tiles(self._outputs, batch.coord, batch.feat)
@@ -128,18 +159,25 @@ class Segmenter(pl.LightningModule):
 
     def _outputs(self, coord: Tensor, feat: Tensor) -> tuple[Tensor, ...]:
         """Probabilities, features and entropies (nats) of voxels, on the CPU."""
-        output = self.net(coord, feat)
+        output = self.predictor(coord, feat)
         prob = output.logits.float().softmax(dim=1)
         return prob.cpu(), output.feature.float().cpu(), torch.special.entr(prob).sum(dim=1).cpu()
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with its schedule per step."""
-        optimizer = self.make_optimizer(self.net.parameters())
-        if self.schedule == "constant":
+        optimizer = going_on(self.make_optimizer(self.net.parameters()), self.earlier_optimizers)
+        if isinstance(self.schedule, Constant):
             return optimizer
         steps = self.trainer.max_steps
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps)))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def going_on(optimizer: torch.optim.Optimizer, earlier: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimiser with the averages of an earlier round's, if there is one; its learning rate and other options stay its own (docs/fidelity.md D-49)."""
+    for state in earlier[:1]:
+        optimizer.load_state_dict({"state": state["state"], "param_groups": optimizer.state_dict()["param_groups"]})
+    return optimizer
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def _numbers(records: Sequence[RoundRecord], full_supervision: float | None) -> 
     last = records[-1]
     bought = [record.purchase for record in records]
     cards = [
-        ("final mIoU", f"{100 * last.miou:.1f} %"),
+        (f"final mIoU{', ' + last.chosen_on if last.chosen_on else ''}", f"{100 * last.miou:.1f} %"),
+        *([("mIoU of the last checkpoint", f"{100 * last.last_miou:.1f} %")] if last.chosen_on and last.last_miou is not None else []),
         ("labelled", f"{percent_label(last.labelled_percent)} %"),
         *([("of full supervision", f"{100 * last.miou / full_supervision:.1f} %")] if full_supervision else []),
         ("points labelled", f"{last.labelled_points:,}"),

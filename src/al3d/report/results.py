@@ -42,7 +42,8 @@ def grouped(folders: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
         records = read_rounds(folder)
         if not records:
             raise ValueError(f"{folder} has no finished round: run it first")
-        groups.setdefault(method_name(identity), []).append(records)
+        mark = f", {records[-1].chosen_on}" if records[-1].chosen_on else ""
+        groups.setdefault(f"{method_name(identity)}{mark}", []).append(records)
     return groups
 
 

@@ -19,6 +19,8 @@ from al3d.types import ClassTable
 FREE_KEYS = ("seed", "acquire", "pseudo", "rng")
 #: Of `rounds`, what only says how much is bought: it means nothing to a run that buys everything at once.
 FREE_ROUNDS = ("initial", "initial_per", "step", "base", "init", "checkpoint_every")
+#: How a table marks scores of a checkpoint that was chosen; the first is too good to be true (docs/fidelity.md D-41).
+CHOSEN_ON = {"val": "selects on the evaluation split", "bought_holdout": "selects on held-out bought labels"}
 #: The name of the seed that buys everything.
 ALL_SEED = "all"
 
@@ -66,7 +68,8 @@ class RoundRecord:
     """One finished round: its purchase, and the network's test (`round-RR/metrics.json`).
 
     `miou`, `accuracy` and `iou` are fractions 0..1, None for a class that the test scenes do not have; `confusion` has the true
-    class in rows; seconds are wall-clock, `predict_seconds` None when nothing was predicted.
+    class in rows; seconds are wall-clock, `predict_seconds` None when nothing was predicted. `select_on` says by what the judged checkpoint
+    was chosen; `last_miou` is that of the last one, which `miou` is when nothing was chosen.
     """
 
     round: int
@@ -82,6 +85,13 @@ class RoundRecord:
     train_seconds: float
     test_seconds: float
     predict_seconds: float | None
+    select_on: str = "none"
+    last_miou: float | None = None
+
+    @property
+    def chosen_on(self) -> str:
+        """A mark for tables: by what the judged checkpoint was chosen; empty for the last one."""
+        return CHOSEN_ON.get(self.select_on, "")
 
     @property
     def seconds(self) -> float:
@@ -217,6 +227,8 @@ def _record(fields: Fields, purchase: Purchase) -> RoundRecord:
         train_seconds=seconds.number("train"),
         test_seconds=seconds.number("test"),
         predict_seconds=None if seconds.absent("predict") else seconds.number("predict"),
+        select_on="none" if fields.absent("select_on") else fields.word("select_on"),
+        last_miou=None if fields.absent("miou_of") else fields.inner("miou_of").number("last", 0.0, 1.0),
     )
     if not len(record.iou) == len(record.confusion) == len(purchase.class_points):
         lengths = f"{len(record.iou)} classes in 'iou', {len(record.confusion)} in 'confusion', {len(purchase.class_points)} in the purchase"

@@ -39,7 +39,8 @@ def round_table(record: RoundRecord, classes: ClassTable, previous: RoundRecord 
 
 def curve_table(records: Sequence[RoundRecord]) -> Table:
     """One row per round: how much is labelled, what it cost, how good the network is. At most 98 columns wide."""
-    table = _table("Rounds", "clicks: an estimate; gain: percent points of mIoU over the round before")
+    marks = sorted({f"; {record.chosen_on}" for record in records if record.chosen_on})
+    table = _table("Rounds", f"clicks: an estimate; gain: percent points of mIoU over the round before{''.join(marks)}")
     for name in ("round", "labelled %", "points", "units", "scenes", "clicks", "mIoU %", "gain", "accuracy %", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     for record, previous in zip(records, [None, *records], strict=False):
@@ -126,7 +127,8 @@ def _class_cells(record: RoundRecord, classes: ClassTable, previous: RoundRecord
 def _title(record: RoundRecord, previous: RoundRecord | None) -> str:
     gain = change(record.miou, previous.miou if previous else None)
     miou = f"mIoU {percent(record.miou)} %{f' ({gain})' if gain else ''}"
-    return f"Round {record.round}: {percent_label(record.labelled_percent)} % labelled, {miou}, accuracy {percent(record.accuracy)} %"
+    chosen = f"\n{record.chosen_on}; the last checkpoint: mIoU {percent(record.last_miou)} %" if record.chosen_on else ""
+    return f"Round {record.round}: {percent_label(record.labelled_percent)} % labelled, {miou}, accuracy {percent(record.accuracy)} %{chosen}"
 
 
 def _caption(record: RoundRecord) -> str:

@@ -1,0 +1,64 @@
+"""A keyed part of the bought units that training never sees, by which a checkpoint can be chosen without another label."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from al3d.data.labels import LabelState
+from al3d.rng import Key, generator
+from al3d.types import Bool, F64
+
+
+class Holdout:
+    """About a fraction `share` of the units bought up to a round, the same ones in every later round; at least one, never all.
+
+    A unit is drawn by (key, round in which it was bought, scene). Points are drawn one by
+    one. `held` are the scenes with a held-out point, `trained` those with a point left to train on, both sorted.
+    Raises: ValueError when fewer than two units were bought.
+    """
+
+    def __init__(self, labels: LabelState, round_index: int, key: Key, share: float = 0.1) -> None:
+        self.labels, self.round_index, self.key, self.share = labels, round_index, key, share
+        self._forced: tuple[int, str, int] | None = None
+        held, trained, lowest, total = self._count()
+        if total < 2:
+            raise ValueError("eval.select_on=bought_holdout needs at least two bought units, one to train on and one to judge by: buy more, or smaller units")
+        if not held:
+            self._forced = lowest
+            held, trained, _, _ = self._count()
+        if not trained:
+            raise ValueError(f"eval.holdout={self.share} keeps every one of {total} bought units from training: lower it, or buy more units")
+        self.held, self.trained = tuple(sorted(held)), tuple(sorted(trained))
+
+    def mask(self, scene_id: str) -> Bool:
+        """The held-out points of a scene: bool[N]."""
+        mask = np.zeros(self.labels.store.sizes[scene_id], dtype=bool)
+        for earlier in range(self.round_index + 1):
+            count = self.labels.bought_units(scene_id, earlier)
+            if count:
+                mask |= self.labels.points_of(scene_id, earlier, self._held(earlier, scene_id, self._draws(earlier, scene_id, count)))
+        return mask
+
+    def _count(self) -> tuple[set[str], set[str], tuple[int, str, int], int]:
+        """Scenes with held units, scenes with others, the unit with the lowest draw, and how many units there are."""
+        held, trained, total = set(), set(), 0
+        lowest, least = (0, "", 0), np.inf
+        for earlier in range(self.round_index + 1):
+            for scene in self.labels.scenes(earlier):
+                draws = self._draws(earlier, scene, self.labels.bought_units(scene, earlier))
+                chosen = self._held(earlier, scene, draws)
+                total += len(draws)
+                held |= {scene} if chosen.any() else set()
+                trained |= {scene} if not chosen.all() else set()
+                if draws.min() < least:
+                    lowest, least = (earlier, scene, int(draws.argmin())), float(draws.min())
+        return held, trained, lowest, total
+
+    def _draws(self, round_index: int, scene: str, count: int) -> F64:
+        return generator(*self.key, "holdout", round_index, scene).random(count)
+
+    def _held(self, round_index: int, scene: str, draws: F64) -> Bool:
+        held = draws < self.share
+        if self._forced is not None and self._forced[:2] == (round_index, scene):
+            held[self._forced[2]] = True
+        return held
