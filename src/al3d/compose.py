@@ -58,10 +58,16 @@ def study_of(config: DictConfig) -> Study:
     module = partial(instantiate(config.learner), classes=len(source.classes), rng=config.rng)
     evaluation = Evaluation(**plain(config)["eval"])
     module(net=torch.nn.Identity())  # a wrong option of the learner costs no time either
+    net = partial(instantiate(config.net), len(inputs), len(source.classes))
+    with unwrapped(ValueError, OSError):
+        start = instantiate(config.start)
+    with torch.device("meta"):
+        empty = net()
+    start.check(empty)  # nor does a file that does not fit
     store = prepared(config, source, (seed, method))
     for chosen in (seed, method):
         _check_store(chosen, store)
-    identity = identity_of(config, store, {"seed": seed, "acquire": method})
+    identity = identity_of(config, store, {"seed": seed, "acquire": method}, start.identity)
     folder = run_folder(config, identity)
     tree = plain(config)
     execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"])}
@@ -69,7 +75,6 @@ def study_of(config: DictConfig) -> Study:
         folder.log_execution(execution)
         with whole_file(folder.path / "config.yaml") as temporary:
             temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
-    net = partial(instantiate(config.net), len(inputs), len(store.classes))
     for group, chosen in (("seed", seed), ("acquire", method)):
         _check_method(chosen, net, store, group)
     oracle = instantiate(config.oracle)(store)
@@ -105,6 +110,7 @@ def study_of(config: DictConfig) -> Study:
         rng=config.rng,
         base=base,
         net=net,
+        start=start,
         module=module,
         data=data,
         trainer=partial(make_trainer, {key: value for key, value in tree["trainer"].items() if key not in ("threads", "workers")}),
@@ -202,10 +208,11 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     return store
 
 
-def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer] | None = None) -> Tree:
+def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer] | None = None, start: Tree | None = None) -> Tree:
     """What defines a run: the data's content and every option that could change a number.
 
-    Of the features that `methods` (by group) choose by, the content of their weights counts, not where those lie.
+    Of the features that `methods` (by group) choose by, the content of their weights counts, not where those lie. `start` says the same of
+    the weights that training starts from, None: fresh ones.
     """
     tree = plain(config)
     for group, method in (methods or {}).items():
@@ -223,6 +230,7 @@ def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer
         "acquire": tree["acquire"],
         **pseudo,
         "net": tree["net"],
+        **({"start": start} if start else {}),
         "learner": tree["learner"],
         "rounds": rounds,
         "oracle": tree["oracle"],

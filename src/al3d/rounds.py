@@ -119,6 +119,7 @@ class Study:
     config: Mapping[str, Any] = field(default_factory=dict)
     pseudo: Acquirer | None = None
     evaluation: Evaluation = field(default_factory=Evaluation)
+    start: Callable[[torch.nn.Module], object] | None = None
 
     def __post_init__(self) -> None:
         if self.plan.init == "best" and not self.evaluation.selects:
@@ -184,7 +185,7 @@ def train(study: Study, index: int) -> None:
     scenes = len(labels.trained_on(index) if holdout is None else holdout.trained)
     plan, folder, started = study.plan, study.folder, time.perf_counter()
     total = plan.training_steps(scenes, index)
-    module = fresh_module(study, index)
+    module = fresh_module(study, index, begins=plan.init == "scratch" or index == 0)
     if plan.init != "scratch" and index:
         source = folder.best(index - 1) if plan.init == "best" else folder.weights(index - 1)
         states = load_weights(module, source)
@@ -359,10 +360,13 @@ def _guessed(record: Mapping[str, Any]) -> str:
     return f"{record['name']} guessed {amounts} for the next round{right}"
 
 
-def fresh_module(study: Study, index: int) -> Segmenter:
-    """A newly initialised network for round `index`; its weights are keyed by (rng, round)."""
+def fresh_module(study: Study, index: int, begins: bool = False) -> Segmenter:
+    """A newly initialised network for round `index`; its weights are keyed by (rng, round). One that `begins` has the study's starting weights."""
     torch.manual_seed(seed_of(study.rng, "init", index))
-    return study.module(net=study.net(), round_index=index)
+    net = study.net()
+    if begins and study.start is not None:
+        study.start(net)
+    return study.module(net=net, round_index=index)
 
 
 def bought_points(labels: LabelState, index: int) -> list[int]:

@@ -8,7 +8,7 @@ import pytest
 
 from al3d.acquire import pairwise
 from al3d.acquire.budget import Budget, Ledger
-from al3d.acquire.pairwise import SCORES, PairwiseDiversity, diversities, pair_scores, touched
+from al3d.acquire.pairwise import SCORES, PairwiseDiversity, diversities, pair_scores, touched, weighed
 from al3d.rng import generator
 
 KEY = (1, "seed")
@@ -299,3 +299,17 @@ def test_too_many_scenes_are_refused(make_units, monkeypatch):
     with pytest.raises(ValueError, match=r"10 scenes make too many pairs.*pick\.edges=1200"):
         bought(units, 50)
     assert bought(units, 50, PairwiseDiversity(edges=5))
+
+
+def test_by_points_a_pair_counts_by_the_product_of_its_sizes(make_units):
+    """Three small scenes and a large one, or two large ones fit: the plain sum takes six pairs, the weighed one the pair of large ones."""
+    feature = np.eye(10, dtype=np.float32).reshape(5, 2, 10)  # all views differ: every pair scores 1
+    units = make_units([10, 10, 10, 45, 45], scene=range(5), feature=feature)
+    chosen = []
+    for by_points in (False, True):
+        ledger = Ledger(units, 95)
+        PairwiseDiversity(by_points=by_points)(units, ledger, (1,))
+        chosen.append(set(ledger.rows))
+    assert {0, 1, 2} < chosen[0] and chosen[1] == {3, 4}
+    score = np.array([[0, 2.0], [2.0, 0]], np.float32)
+    assert weighed(score, np.array([1, 3])).tolist() == [[0, 1.5], [1.5, 0]]

@@ -55,12 +55,14 @@ class PairwiseDiversity:
     Features are views f32[U,K,D] with rows of NaN where a scene has fewer. `score` "seedal": d_i d_j D_ij, with the diversity d_i within a scene
     and D_ij between two; "intra": d_i d_j; "inter": D_ij; "intra_similarity": (1 - d_i)(1 - d_j); "inter_similarity": 1 - D_ij, where a mean
     cosine below 0 counts as 0. `center` takes the mean of all views of the pool off first, without which the cosines of handcrafted
-    features are all near 1 (our addition). `edges` keeps only scenes of the E best pairs as candidates; the pairs within them keep their scores.
+    features are all near 1 (our addition). `by_points` lets a pair count by the product of its scenes' points (our addition): the
+    plain sum over pairs grows with the square of the number of scenes, so many small scenes beat few large ones, whatever they hold.
+    `edges` keeps only scenes of the E best pairs as candidates; the pairs within them keep their scores.
     `nodes` limits branch and bound; `seconds` is a safety net, and when it ends the search, the printed line says that the choice cannot be
     reproduced. A scene with one view has d_i = 0. Ties go to the earlier scene. When not even two scenes fit, the one with the highest sum
     over all its pairs is bought. Random draws have their own key: the choice is the same for every `rng`.
     Source: SeedAL (its optimisation, exactly), with E = 80 for S3DIS and 1200 for SemanticKITTI. Its code takes a wrong block of the
-    cosines where scenes have different numbers of views (docs/fidelity.md D-04) and accepts a wrong status of its solver (D-06); here both are right.
+    cosines where scenes have different numbers of views (docs/fidelity.md D-04) and accepts a wrong status of its solver; here both are right.
     The variants are the ablations of its supplement, which prints no formulas.
     Raises: ValueError for an unknown score or limits below 1, and while choosing for features that are no views, or scores that are all 0.
     """
@@ -68,6 +70,7 @@ class PairwiseDiversity:
     score: str = "seedal"
     edges: int | None = None
     center: bool = False
+    by_points: bool = False
     nodes: int = 2000
     seconds: float = 600.0
     needs: frozenset[str] = frozenset({"feature"})
@@ -97,6 +100,8 @@ class PairwiseDiversity:
         if len(pool) > 1 and score.max(initial=0) <= 0:
             raise ValueError(_nothing_differs(diversity, self.score))
         rows = pool[candidates]
+        if self.by_points:
+            score = weighed(score, units.size[rows])
         solution = choose(score, ledger.cost[rows], ledger.limit, self.nodes, self.seconds)
         console.print(_words(solution, self.score, len(units), len(rows), time.perf_counter() - started), markup=False)
         ledger.notes.update(objective=solution.value, bound=solution.bound, gap=solution.gap, nodes=solution.nodes, reproducible=not solution.hurried)
@@ -143,6 +148,12 @@ def pair_scores(diversity: Diversity, score: str) -> F32:
     np.maximum(result, result.T.copy(), out=result)
     np.fill_diagonal(result, 0)
     return result
+
+
+def weighed(score: F32, points: I64) -> F32:
+    """Pair scores f32[U,U] times the points of both scenes, in units of their mean: f32[U,U]."""
+    share = points / points.mean()
+    return np.asarray(score * share[:, None] * share[None, :], dtype=np.float32)
 
 
 def touched(diversity: Diversity, score: str, edges: int) -> I64:
