@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from al3d.report.curves import POOL_NOTE, class_curves, class_shares, learning_curve
+from al3d.report.published import curves_for
 from al3d.report.rounds import RoundRecord, read_rounds
 from al3d.report.style import readable, spread
 from al3d.types import ClassTable
@@ -114,3 +115,23 @@ def test_readable_colours_have_contrast_and_keep_their_hue(color: tuple[int, int
     linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
     assert 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= 4.5
     assert np.allclose(np.cross(shown, np.array(color) / 255), 0, atol=1e-9)
+
+
+def test_published_curves_are_drawn_dashed_and_named_only_over_their_own_data(fake: Fake) -> None:
+    records = read_rounds(fake.run)
+    plain, drawn = learning_curve(records), learning_curve(records, published={"a paper": [(1.0, 30.0), (4.0, 60.0)]})
+    assert "a paper" in _words(drawn) and "a paper" not in _words(plain)
+    assert drawn.count("stroke-dasharray") > plain.count("stroke-dasharray")
+    target = {"_target_": "al3d.units.supervoxel.SupervoxelUnit"}
+    identity = {
+        "dataset": {"name": "s3dis"},
+        "net": {"_target_": "al3d.nets.spvcnn.SPVCNN"},
+        "acquire": {"name": "redal", "unit": target},
+        "learner": {"_target_": "al3d.learn.segmenter.Segmenter"},
+        "seed": {"name": "random"},
+    }
+    real = curves_for(identity, 200_000_000)
+    assert real["ReDAL's paper: ReDAL"][-1] == (15.0, 57.97), "ReDAL's figure 5"
+    assert real["SeedAL's paper: ReDAL"][0] == (3.0, 30.7), "after random seeds"
+    assert curves_for(identity, 1_000_000) == {}, "a generated twin of the same name gets none"
+    assert curves_for({**identity, "dataset": {"name": "rooms"}}, 200_000_000) == {}

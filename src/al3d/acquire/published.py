@@ -32,7 +32,7 @@ class Published(Score):
     only listed units are bought, in the order of the list. `missing` "skip" passes over listed scenes that the training split lacks.
     Raises: ValueError for another `missing`; FileNotFoundError or ValueError naming the file for what is no list. The list is compared with
     the data by `check_store`, and once more as far as a scene shows when it is scored.
-    Source: the scan lists of ReDAL and SeedAL, bought as such whatever share of the points they are (docs/fidelity.md D-01, D-27, D-55).
+    Source: the scan lists of ReDAL and SeedAL, bought as such whatever share of the points they are (docs/fidelity.md D-01, D-27).
     """
 
     file: Path

@@ -24,8 +24,15 @@ PANELS_PER_ROW = 4
 _HALO = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
 
 
-def learning_curve(records: Sequence[RoundRecord], full_supervision: float | None = None, others: Mapping[str, Sequence[RoundRecord]] | None = None) -> str:
+def learning_curve(
+    records: Sequence[RoundRecord],
+    full_supervision: float | None = None,
+    others: Mapping[str, Sequence[RoundRecord]] | None = None,
+    published: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+) -> str:
     """MIoU against labelled points, both in percent; other runs in grey, full supervision and 90 % of it as lines.
+
+    `published` are curves that papers print, (labelled, mIoU) in percent: dashed, a cross at each value.
 
     Raises: ValueError without a record.
     """
@@ -37,10 +44,14 @@ def learning_curve(records: Sequence[RoundRecord], full_supervision: float | Non
         ends = [(_place(other)[0][-1], _place(other)[1][-1], name) for name, other in (others or {}).items() if other]
         for other in (others or {}).values():
             axes.plot(*_place(other), color=GREY, linewidth=1.5, marker="o", markersize=3.5, zorder=2)
+        for curve in (published or {}).values():
+            axes.plot(*zip(*curve, strict=True), color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), marker="x", markersize=5, zorder=2)
+        ends += [(*curve[-1], name) for name, curve in (published or {}).items()]
         _supervision_lines(axes, full_supervision)
         percents, mious = _place(records)
         _main_line(axes, percents, mious)
         places = [_place(other) for other in (records, *(others or {}).values()) if other]
+        places += [([x for x, _ in curve], [y for _, y in curve]) for curve in (published or {}).values()]
         _learning_limits(axes, [x for place in places for x in place[0]], [y for place in places for y in place[1]], full_supervision)
         _end_labels(axes, [(percent, miou, name, MUTED) for percent, miou, name in ends], figure.get_figheight())
         axes.set_xlabel("labelled points, % of the base")

@@ -11,12 +11,14 @@ from al3d.files import whole_file
 from al3d.report.curves import class_curves, class_shares, learning_curve
 from al3d.report.page import Content, Safe, chart, element, folded, join, page, picture, swatch, table
 from al3d.report.pictures import Answer, Labels, Picture, Store, saved_pictures
+from al3d.report.published import curves_for
 from al3d.report.rounds import Purchase, RoundRecord, read_identity, read_purchases, read_rounds, write_summary
 from al3d.report.table import change, counted, duration, percent, percent_label
 from al3d.run import features_name
 from al3d.types import ClassTable
 
 PICTURE_NOTE = "The scenes with the most bought points of each round. Grey: not bought in that round; coloured: bought, in the colour of its class."
+PUBLISHED_NOTE = "Dashed: what papers print for this data set, network and method; their training may differ from this run's (docs/experiments.md)."
 #: The parts of the identity that the head of the page names.
 PARTS = ("dataset", "seed", "acquire", "unit", "net", "learner", "rng")
 
@@ -61,7 +63,7 @@ def _document(
         element("p", f"run {run.name}, identity {digest}", class_="note"),
         _numbers(records, full_supervision),
         _state(records, purchases),
-        _curves(records, classes, full_supervision, others),
+        _curves(records, classes, full_supervision, others, curves_for(identity, purchases[0].base_points) if purchases else {}),
         _bought(purchases, classes, pictures),
         _configuration(run, identity),
     )
@@ -109,13 +111,20 @@ def _state(records: Sequence[RoundRecord], purchases: Sequence[Purchase]) -> Saf
     return element("div", words, " Run the same command again to go on from here." if waiting or not records else "", class_="card warning")
 
 
-def _curves(records: Sequence[RoundRecord], classes: ClassTable, full_supervision: float | None, others: Mapping[str, Sequence[RoundRecord]]) -> Safe:
+def _curves(
+    records: Sequence[RoundRecord],
+    classes: ClassTable,
+    full_supervision: float | None,
+    others: Mapping[str, Sequence[RoundRecord]],
+    published: Mapping[str, Sequence[tuple[float, float]]],
+) -> Safe:
     if not records:
         return Safe("")
     return join(
         [
             element("h2", "Learning curve"),
-            chart(learning_curve(records, full_supervision, others)),
+            chart(learning_curve(records, full_supervision, others, published)),
+            element("p", PUBLISHED_NOTE, class_="note") if published else "",
             element("h2", "Rounds"),
             _rounds_table(records),
             element("h2", "IoU of each class"),
