@@ -64,6 +64,8 @@ def study_of(config: DictConfig) -> Study:
     with torch.device("meta"):
         empty = net()
     start.check(empty)  # nor does a file that does not fit
+    for group, chosen in (("seed", seed), ("acquire", method)):
+        _check_source(chosen, source, group)
     store = prepared(config, source, (seed, method))
     for chosen in (seed, method):
         _check_store(chosen, store)
@@ -75,8 +77,8 @@ def study_of(config: DictConfig) -> Study:
         folder.log_execution(execution)
         with whole_file(folder.path / "config.yaml") as temporary:
             temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
-    for group, chosen in (("seed", seed), ("acquire", method)):
-        _check_method(chosen, net, store, group)
+    for chosen in (seed, method):
+        _check_method(chosen, net, store)
     oracle = instantiate(config.oracle)(store)
     base = base_points(store, config.rounds.base, method)
     _check_total(config, base, plan)
@@ -323,15 +325,19 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _check_method(method: Acquirer, net: Callable[[], torch.nn.Module], store: Store, group: str) -> None:
-    """Refuse a seed or method that cannot work here, before anything is trained; `group` is where its options are."""
-    if method.passes > 1 and not any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in net().modules()):
-        raise ValueError(f"{method.name} makes {method.passes} dropout passes, but the network has no dropout: set net.dropout=0.3, or choose net=spvcnn")
-    if getattr(method.unit, "ground", False) and "intensity" not in store.features:
+def _check_source(method: Acquirer, source: Source, group: str) -> None:
+    """Refuse a seed or method that the data set's attributes cannot serve, before anything is prepared; `group` is where its options are."""
+    if getattr(method.unit, "ground", False) and "intensity" not in source.features:
         raise ValueError(
-            f"{method.name} asks for clusters above the ground as a LiDAR scanner sees it, but {store.name} has {', '.join(store.features)} instead of an "
+            f"{method.name} asks for clusters above the ground as a LiDAR scanner sees it, but {source.name} has {', '.join(source.features)} instead of an "
             f"intensity: choose a LiDAR data set, another unit, or set {group}.unit.ground=false"
         )
+
+
+def _check_method(method: Acquirer, net: Callable[[], torch.nn.Module], store: Store) -> None:
+    """Refuse a seed or method that cannot work here, before anything is trained."""
+    if method.passes > 1 and not any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in net().modules()):
+        raise ValueError(f"{method.name} makes {method.passes} dropout passes, but the network has no dropout: set net.dropout=0.3, or choose net=spvcnn")
     if method.context:
         scenes = [store.scene(name) for name in store.splits["train"]]
         if any(scene.sequence is None for scene in scenes):

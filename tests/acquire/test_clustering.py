@@ -14,14 +14,7 @@ from al3d.acquire.clustering import KMeans, affordable, by_turn, copies, from_ce
 from al3d.acquire.embed import directions
 from al3d.features.kmeans import kmeans_labels
 
-KEY = (1, "acquire", -1)
-
-
-def bought(units, limit, pick, **options):
-    ledger = Ledger(units, limit, **options)
-    pick(units, ledger, KEY)
-    assert ledger.spent <= limit
-    return list(ledger.rows)
+from .picking import KEY, bought
 
 
 def groups(random, count, each, wide=6, apart=20.0):

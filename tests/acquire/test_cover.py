@@ -12,14 +12,7 @@ from al3d.acquire.budget import Ledger
 from al3d.acquire.cover import Pairs, ProbCover, halved, pure_radius_squared
 from al3d.features.kmeans import kmeans_labels
 
-KEY = (1, "acquire", -1)
-
-
-def bought(units, limit, pick, **options):
-    ledger = Ledger(units, limit, **options)
-    pick(units, ledger, KEY)
-    assert ledger.spent <= limit
-    return list(ledger.rows)
+from .picking import bought
 
 
 def squared_distances(feature):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from al3d.data.sources.card import default_colors
-from al3d.data.sources.folder import Folder, filled_scale, rotated, rotation_to_z, rounded
+from al3d.data.sources.folder import Folder, filled_scale, rounded
+from al3d.geometry.upright import rotated, rotation_to_z
 from al3d.progress import console
 from al3d.types import IGNORE, Source
 

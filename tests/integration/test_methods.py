@@ -11,6 +11,8 @@ from al3d.acquire.reduce import join, load_units
 from al3d.compose import study_of
 from al3d.rounds import steps
 
+from .small import STREET
+
 ROOT = Path(__file__).resolve().parents[2]
 #: `list` needs a file, and has tests of its own.
 METHODS = sorted(file.stem for file in (ROOT / "conf" / "acquire").glob("[!_]*.yaml") if file.stem != "list")
@@ -28,15 +30,6 @@ SHORT = (
     "prepare.workers=1",
     "trainer.workers=0",
     "trainer.threads=1",
-)
-#: LiDAR drives for the methods that need them, a folder of coloured tables for the others.
-STREET = (
-    "dataset=street",
-    "dataset.source.drives=3",
-    "dataset.source.frames=6",
-    "dataset.source.columns=160",
-    "+dataset.source.n_jobs=1",
-    "dataset.scale.voxel=0.4",
 )
 OUTDOORS = {"lidal": ("acquire.score.frames=2", "unit@acquire.unit=column", "rounds.step=20"), "basal": ("acquire.unit.ground=true", "rounds.step=4")}
 #: Fewer passes, clusters and candidates, so that a run takes seconds.

@@ -11,6 +11,8 @@ from al3d.acquire.described import looked_at
 from al3d.compose import study_of
 from al3d.rounds import steps
 
+from .small import STREET
+
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = sorted(file.stem for file in (ROOT / "conf" / "seed").glob("[!_]*.yaml"))
 #: Buy whole scenes by features; with other units they buy those.
@@ -26,15 +28,6 @@ SHORT = (
     "prepare.workers=1",
     "trainer.workers=0",
     "trainer.threads=1",
-)
-#: Two training drives of six frames, for what needs a LiDAR scanner.
-STREET = (
-    "dataset=street",
-    "dataset.source.drives=3",
-    "dataset.source.frames=6",
-    "dataset.source.columns=160",
-    "+dataset.source.n_jobs=1",
-    "dataset.scale.voxel=0.4",
 )
 OUTDOORS = ("basal",)
 #: With centred features few scenes are as alike within as this one asks for.

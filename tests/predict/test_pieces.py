@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from al3d.data.batch import Voxeliser
 from al3d.data.grid import subsample
-from al3d.data.sources.folder import rotated, rotation_to_z
+from al3d.geometry.upright import rotated, rotation_to_z
 from al3d.predict import pieces, tiling
-from al3d.predict.frame import Frame, upright
+from al3d.predict.frame import Frame
 from al3d.predict.pieces import Cells, survey, voxelised
 from al3d.predict.table import Table
 from al3d.predict.tiling import CELL, Box, Density, boxes, density, run_tiles, seen_voxels
@@ -120,9 +120,8 @@ def test_nothing_finite_and_far_apart_are_said():
 @pytest.mark.parametrize("up", [(0, 0, 1), (0, -1, 0), (0, 0, -1), (0.1, 0.2, -3), (1, 1, 1)])
 def test_scans_are_turned_as_the_reader_of_folders_turns_scenes(up):
     direction, xyz = np.array(up, float), cloud(2, 50)[0]
-    assert np.array_equal(upright(direction), rotation_to_z(direction))
-    assert np.array_equal(Frame(0.001, upright(direction)).metres(xyz), rotated(xyz * 0.001, rotation_to_z(direction)))
-    assert np.allclose(upright(direction) @ direction / np.linalg.norm(direction), [0, 0, 1])
+    assert np.array_equal(Frame(0.001, rotation_to_z(direction)).metres(xyz), rotated(xyz * 0.001, rotation_to_z(direction)))
+    assert np.allclose(rotation_to_z(direction) @ direction / np.linalg.norm(direction), [0, 0, 1])
 
 
 @PROPERTY

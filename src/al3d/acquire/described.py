@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 
 from al3d.acquire.acquirer import Acquirer
@@ -25,8 +28,9 @@ def prepare_features(store: Store, method: Acquirer, jobs: Jobs) -> None:
     Raises: ValueError listing every scene that cannot be described.
     """
     names = store.splits["train"]
-    if method.thin is not None and method.thin.wanted(_sequences(store)[0]):
-        keep_features(store, method.thin.features, None, names, jobs)
+    thin = method.thin
+    if thin is not None and thin.wanted(_drives(store.path, store.data_hash)[0]):
+        keep_features(store, thin.features, None, names, jobs)
     if method.features is not None:
         keep_features(store, method.features, described_unit(method), [names[index] for index in looked_at(store, method)], jobs)
 
@@ -37,7 +41,7 @@ def looked_at(store: Store, method: Acquirer) -> I64:
     thin = method.thin
     if thin is None:
         return np.arange(len(names))
-    sequences, frames = _sequences(store)
+    sequences, frames = _drives(store.path, store.data_hash)
     if not thin.wanted(sequences):
         return np.arange(len(names))
     feature: F32 = np.stack([store.described(thin.features, name).mean(axis=0, dtype=np.float64) for name in names]).astype(np.float32)
@@ -49,6 +53,9 @@ def described_unit(method: Acquirer) -> Partitioner | None:
     return None if method.unit.name == "scene" else method.unit
 
 
-def _sequences(store: Store) -> tuple[list[str | None], list[int | None]]:
+@lru_cache(maxsize=1)
+def _drives(path: Path, data_hash: str) -> tuple[list[str | None], list[int | None]]:
+    """Sequence and frame of every training scene of a store, read once: preparing, choosing and reporting all ask."""
+    store = Store(path)
     scenes = [store.scene(name) for name in store.splits["train"]]
     return [scene.sequence for scene in scenes], [scene.frame for scene in scenes]

@@ -111,12 +111,12 @@ def fields_of(path: Path) -> frozenset[str]:
 def _field_names(path: Path) -> Iterable[str]:
     match ending_of(path):
         case ".ply":
-            return (name for name, _ in ply._header(path).fields)
+            return (name for name, _ in ply.read_header(path).fields)
         case ".las" | ".laz":
             with _opened_las(path) as file:
                 return [str(name) for name in file.header.point_format.dimension_names]
         case ".pcd":
-            return (name for name, _ in pcd._header(path).fields)
+            return (name for name, _ in pcd.read_header(path).fields)
         case ".npz":
             with readable(path, "a readable NPZ file of plain arrays, as numpy.savez writes it"), np.load(path, allow_pickle=False) as file:
                 return list(file.files)
@@ -270,7 +270,7 @@ def _sliced(whole: Columns, size: int) -> Iterator[Columns]:
 def _opened_las(path: Path) -> Any:
     import laspy  # slow to import, and few scans need it
 
-    formats._check_las(path)
+    formats.check_las(path)
     # one thread: see read_las
     with readable(path, "a readable LAS file"):
         return laspy.open(path, laz_backend=laspy.LazBackend.Lazrs)
@@ -332,7 +332,7 @@ class BinaryPly:
 
 def binary_ply(path: Path) -> BinaryPly | None:
     """How the vertices of a PLY file lie in it, or None when they cannot be read in pieces."""
-    header = ply._header(path)
+    header = ply.read_header(path)
     if header.order == "=" or not (header.first and header.plain):
         return None
     dtype = np.dtype(list(header.fields))

@@ -18,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from al3d.command import unwrapped
 from al3d.data.sources.card import Card, read_card
 from al3d.data.sources.semantic_kitti_labels import RAW_NAMES
+from al3d.geometry.upright import rotation_to_z
 from al3d.learn.checkpoint import load_weights
-from al3d.predict.frame import Frame, upright
+from al3d.predict.frame import Frame
 from al3d.run import RunFolder
 from al3d.types import IGNORE, ClassTable, Source
 
@@ -202,7 +203,7 @@ def _frame(card: Card | None, source: Source | None) -> Frame:
     """Folders say how their files lie; the other sources give metres and +z up, and scanners' frames have an intensity."""
     if card is None:
         return Frame(sensor=source is not None and tuple(source.features) == ("intensity",))
-    return Frame(card.factor, upright(np.array(card.up)), bool(card.sequences))
+    return Frame(card.factor, rotation_to_z(np.array(card.up)), bool(card.sequences))
 
 
 def _network(config: DictConfig, checkpoint: Path, inputs: int, classes: int) -> torch.nn.Module:

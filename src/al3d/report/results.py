@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.report.html import part_name
 from al3d.report.rounds import ALL_SEED, RoundRecord, read_identity, read_rounds
-from al3d.report.style import MUTED, bare, settings
+from al3d.report.saved import markdown_table, save_figure
+from al3d.report.style import MUTED, bare
 from al3d.run import differing_keys
 from al3d.types import F64
 
@@ -93,34 +92,29 @@ def table(groups: Runs) -> str:
     """A Markdown table: per method and round the mean mIoU in percent over runs, and its standard deviation (n - 1)."""
     rounds = max(len(_stacked(runs)[0][0]) for runs in groups.values())
     head = ["method", "runs", *(f"round {index}" for index in range(rounds)), "labelled at the end, %"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for name, runs in groups.items():
         percent, miou = _stacked(runs)
         cells = [f"{column.mean():.1f} ± {column.std(ddof=1):.1f}" if len(column) > 1 else f"{column[0]:.1f}" for column in miou.T]
         lines.append([name, str(len(runs)), *cells, *[""] * (rounds - len(cells)), f"{percent[:, -1].mean():.1f}"])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(head, lines)
 
 
 def every_run(groups: Runs) -> str:
     """A Markdown table of every single run, nothing averaged."""
     rounds = max(len(records) for runs in groups.values() for records in runs)
-    lines = [["method", "run", *(f"round {index}" for index in range(rounds))], ["---"] * (rounds + 2)]
+    lines = []
     for name, runs in groups.items():
         for number, records in enumerate(runs, start=1):
             cells = [f"{100 * record.miou:.1f}" for record in records]
             lines.append([name, str(number), *cells, *[""] * (rounds - len(cells))])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(["method", "run", *(f"round {index}" for index in range(rounds))], lines)
 
 
 def write_results(folders: Sequence[Path], out: Path) -> None:
     """Write `curves.png`, `curves.svg` and `tables.md` of these runs into `out`. Raises: as `grouped`."""
     groups = grouped(folders)
-    with matplotlib.rc_context(settings("results")):
-        figure = curve_figure(groups)
-        FigureCanvasAgg(figure)
-        for kind in ("png", "svg"):
-            with whole_file(out / f"curves.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
+    save_figure(lambda: curve_figure(groups), out, "curves", "results")
     with whole_file(out / "tables.md") as temporary:
         temporary.write_text(table(groups) + "\n" + every_run(groups), encoding="utf-8")
     console.print(table(groups), markup=False)

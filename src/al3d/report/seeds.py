@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.report.html import part_name
 from al3d.report.rounds import read_identity, read_rounds
-from al3d.report.style import MUTED, bare, settings
+from al3d.report.saved import markdown_table, save_figure
+from al3d.report.style import MUTED, bare
 from al3d.run import differing_keys
 from al3d.types import F64
 
@@ -94,7 +93,7 @@ def _panel(axes: Axes, seeds: Mapping[str, Trial]) -> None:
 
 def table(seeds: Mapping[str, Trial]) -> str:
     """A Markdown table: per seed the mean mIoU and its standard deviation (n - 1), and the share of random draws below that mean."""
-    lines = [["seed", "trainings", "labelled, %", "mIoU, %", "lowest", "highest", "random draws below"], ["---"] * 7]
+    lines = []
     draws = seeds[RANDOM].miou if RANDOM in seeds else np.zeros(0)
     for seed, trial in seeds.items():
         percent = 100 * trial.miou
@@ -103,18 +102,13 @@ def table(seeds: Mapping[str, Trial]) -> str:
         lines.append(
             [seed, str(len(percent)), f"{trial.percent.mean():.1f}", f"{percent.mean():.1f}{spread}", f"{percent.min():.1f}", f"{percent.max():.1f}", below]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(["seed", "trainings", "labelled, %", "mIoU, %", "lowest", "highest", "random draws below"], lines)
 
 
 def write_seeds(folders: Sequence[Path], out: Path) -> None:
     """Write `seeds.png`, `seeds.svg` and `tables.md` of these runs into `out`. Raises: as `first_rounds`."""
     trials = first_rounds(folders)
-    with matplotlib.rc_context(settings("seeds")):
-        figure = figure_of(trials)
-        FigureCanvasAgg(figure)
-        for kind in ("png", "svg"):
-            with whole_file(out / f"seeds.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
+    save_figure(lambda: figure_of(trials), out, "seeds", "seeds")
     text = "\n".join(f"## {name}\n\n{table(seeds)}" for name, seeds in trials.items())
     with whole_file(out / "tables.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

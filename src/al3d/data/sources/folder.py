@@ -17,6 +17,7 @@ from al3d.data.sources.cloud import Cloud
 from al3d.data.sources.formats import READERS, label_file, read_cloud
 from al3d.progress import console
 from al3d.rng import generator
+from al3d.geometry.upright import rotated, rotation_to_z
 from al3d.types import F32, F64, I64, IGNORE, U8, Camera, ClassTable, Image, Scene
 
 #: Raised when the same files give other points or labels.
@@ -221,21 +222,6 @@ def rounded(length: float) -> float:
     power = int(np.floor(np.log10(length)))
     steps = [float(f"{digit}e{power + shift}") for shift in (0, 1) for digit in (1, 2, 5)]
     return min(steps, key=lambda step: abs(np.log(step / length)))
-
-
-def rotation_to_z(up: F64) -> F64:
-    """The smallest rotation f64[3,3] that takes the direction `up` f64[3] to +z; half a turn about x when `up` is -z."""
-    x, y, z = up / np.linalg.norm(up)
-    if z < 0 and x * x + y * y == 0:
-        return np.diag([1.0, -1.0, -1.0])
-    # equal on paper; each loses no digits on its side
-    share = 1 / (1 + z) if z >= 0 else (1 - z) / (x * x + y * y)
-    return np.array([[1 - x * x * share, -x * y * share, -x], [-x * y * share, 1 - y * y * share, -y], [x, y, z]])
-
-
-def rotated(xyz: F64, rotation: F64) -> F64:
-    """Rotate points f64[N,3]; column by column, so that every machine and thread count gives the same bits."""
-    return np.asarray(xyz[:, [0]] * rotation[:, 0] + xyz[:, [1]] * rotation[:, 1] + xyz[:, [2]] * rotation[:, 2], dtype=np.float64)
 
 
 def read_poses(file: Path, frames: int) -> F64:

@@ -31,7 +31,7 @@ def read_las(path: Path) -> Cloud:
     """Read a LAS or LAZ file: coordinates with scale and offset applied, classification as label."""
     import laspy  # slow to import, and few data sets need it
 
-    _check_las(path)
+    check_las(path)
     # one thread: the parallel decompressor believes the file's table of chunks and takes the process down when its sizes are garbled
     backend = laspy.LazBackend.Lazrs
     with readable(path, "a readable LAS file"):
@@ -53,7 +53,7 @@ def read_las(path: Path) -> Cloud:
     return from_columns(path, columns)
 
 
-def _check_las(path: Path) -> None:
+def check_las(path: Path) -> None:
     """Refuse headers that promise more records than the file holds, which laspy would look for one by one, for minutes.
 
     Source: ASPRS LAS 1.4, public header block: variable length records take 54 bytes or more, the extended ones behind the points 60.

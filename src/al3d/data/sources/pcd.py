@@ -36,7 +36,7 @@ def read_pcd(path: Path) -> Cloud:
 
     Raises: ValueError with the file, and the line where there is one, when the header or a line is broken, or the file is cut short.
     """
-    header = _header(path)
+    header = read_header(path)
     if header.data == "ascii":
         columns = read_table(path, header.lines, header.points, header.fields)
     elif header.data == "binary":
@@ -49,7 +49,7 @@ def read_pcd(path: Path) -> Cloud:
     return from_columns(path, _unpacked(columns))
 
 
-def _header(path: Path) -> _Header:
+def read_header(path: Path) -> _Header:
     """Parse the header. Raises: ValueError with the file and the line."""
     found: dict[str, list[str]] = {}
     number = 0

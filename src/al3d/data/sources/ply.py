@@ -37,7 +37,7 @@ def read_ply(path: Path) -> Cloud:
 
     Raises: ValueError with the file, and the line where there is one, when the header is not PLY's, a line is broken, or the file is cut short.
     """
-    header = _header(path)
+    header = read_header(path)
     if not (header.first and header.plain):
         return from_columns(path, _by_plyfile(path))
     if header.order == "=":
@@ -48,7 +48,7 @@ def read_ply(path: Path) -> Cloud:
     return from_columns(path, {name: data[name] for name, _ in header.fields})
 
 
-def _header(path: Path) -> _Header:
+def read_header(path: Path) -> _Header:
     lines, size = _header_lines(path)
     order, points, before, plain = "", None, 0, True
     fields: dict[str, np.dtype[np.generic]] = {}
