@@ -231,7 +231,7 @@ def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer
         "seed": tree["seed"],
         "acquire": tree["acquire"],
         **pseudo,
-        "net": tree["net"],
+        "net": changed(tree["net"], {"backend": "al3d"}),
         **({"start": start} if start else {}),
         "learner": tree["learner"],
         "rounds": rounds,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from al3d.sparse import BatchNorm, Conv3d, SparseTensor, TransposedConv3d, normed_relu
+from al3d.sparse import BatchNorm, Conv3d, Geometry, SparseTensor, TransposedConv3d, normed_relu
 
 #: Channels of the stem, four encoder stages and four decoder stages at width 1.
 WIDTHS = (32, 32, 64, 128, 256, 256, 128, 96, 96)
@@ -33,10 +33,11 @@ def widths(width: float) -> tuple[int, ...]:
     return scaled
 
 
-def check_input(coord: Tensor, feat: Tensor, channels: int) -> None:
-    """Raises: ValueError unless `coord` is [V,4] and `feat` [V,`channels`]."""
-    if coord.ndim != 2 or coord.shape[1] != 4 or feat.shape != (len(coord), channels):
-        raise ValueError(f"the network takes coord [V,4] and feat [V,{channels}], got {list(coord.shape)} and {list(feat.shape)}")
+def check_input(coord: Tensor | Geometry, feat: Tensor, channels: int) -> None:
+    """Raises: ValueError unless `coord` is [V,4] or a geometry of V voxels, and `feat` [V,`channels`]."""
+    shape = [len(coord), 4] if isinstance(coord, Geometry) else list(coord.shape)
+    if len(shape) != 2 or shape[1] != 4 or feat.shape != (len(coord), channels):
+        raise ValueError(f"the network takes coord [V,4] and feat [V,{channels}], got {shape} and {list(feat.shape)}")
 
 
 class Unit(nn.Module):

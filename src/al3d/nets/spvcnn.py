@@ -5,21 +5,23 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from al3d.nets.blocks import Output, Stem, check_input, decoder, encoder, widths
-from al3d.sparse import BatchNorm, Linear, SparseTensor
+from al3d.sparse import BatchNorm, Geometry, Linear, SparseTensor
+from al3d.sparse.backend import backend_of
 
 
 class SPVCNN(nn.Module):
     """MinkUNet plus three point-wise layers that carry features past the coarse strides (21.8 million parameters at width 1).
 
     The points are the input voxels, so taking means to stride 1 and interpolating from it are the identity and are left out.
-    `width` scales all channels; `dropout` 0..1 acts where point features return to voxels.
+    `width` scales all channels; `dropout` 0..1 acts where point features return to voxels. `backend` names the library that convolves.
     Source: Tang et al. 2020, "Searching Efficient 3D Architectures with Sparse Point-Voxel Convolution".
     """
 
-    def __init__(self, in_channels: int, classes: int, width: float = 1.0, dropout: float = 0.3) -> None:
+    def __init__(self, in_channels: int, classes: int, width: float = 1.0, dropout: float = 0.3, backend: str = "al3d") -> None:
         super().__init__()
         cs = widths(width)
         self.in_channels = in_channels
+        self.backend = backend_of(backend)
         self.feature_width = cs[8]
         self.stem = Stem(in_channels, cs[0])
         self.down = encoder(cs)
@@ -28,13 +30,13 @@ class SPVCNN(nn.Module):
         self.classifier = Linear(cs[8], classes)
         self.dropout = nn.Dropout(dropout, inplace=True)
 
-    def forward(self, coord: Tensor, feat: Tensor) -> Output:
-        """Maps voxels `coord` i32[V,4] = (batch, x, y, z) with `feat` f32[V,in_channels] to an `Output`.
+    def forward(self, coord: Tensor | Geometry, feat: Tensor) -> Output:
+        """Maps voxels `coord` i32[V,4] = (batch, x, y, z), or their geometry, with `feat` f32[V,in_channels] to an `Output`.
 
         Raises: ValueError for wrong shapes, coordinates beyond the keys' range and voxels given twice.
         """
         check_input(coord, feat, self.in_channels)
-        x0: SparseTensor = self.stem(SparseTensor.build(coord, feat))
+        x0: SparseTensor = self.stem(SparseTensor.build(coord, feat, self.backend))
         x1 = self.down[0](x0)
         x2 = self.down[1](x1)
         x3 = self.down[2](x2)

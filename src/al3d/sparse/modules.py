@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from al3d.sparse.engine import convolve, linear
-from al3d.sparse.norm import BatchNorm, normed_convolve
+from al3d.sparse.backend import Kernel, Own
+from al3d.sparse.engine import linear
+from al3d.sparse.norm import BatchNorm, normed_convolve, normed_relu
 from al3d.sparse.tensor import SparseTensor
 
 
@@ -25,6 +26,7 @@ class Conv3d(nn.Module):
         if (kernel, stride) not in ((3, 1), (1, 1), (2, 2)):
             raise ValueError(f"a sparse convolution has (kernel, stride) (3, 1), (1, 1) or (2, 2), got {(kernel, stride)}")
         self.size = kernel
+        self.shape = Kernel(kernel, stride)
         self.kernel, self.bias = _parameters(kernel, in_channels, out_channels, fan=in_channels * kernel**3, bias=bias)
 
     def after(self, norm: BatchNorm, x: SparseTensor) -> SparseTensor:
@@ -34,16 +36,16 @@ class Conv3d(nn.Module):
         """
         if self.size != 3:
             raise ValueError(f"normalisation joins convolutions with kernel 3, this one has {self.size}: apply the layers one by one")
-        return x.with_feat(_plus(normed_convolve(norm, x.feat, self.kernel, x.geometry.neighbors(x.stride)), self.bias))
+        if not isinstance(x.geometry.backend, Own):
+            return self.forward(x.with_feat(normed_relu(norm, x.feat)))
+        return x.with_feat(_plus(normed_convolve(norm, x.feat, self.kernel, x.geometry.pairs(x.stride, self.shape)), self.bias))
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Maps features [V,I] at stride s to [V,O], at stride 2s (and fewer rows) for kernel 2."""
         if self.size == 1:
             return x.with_feat(_plus(linear(x.feat, self.kernel), self.bias))
-        if self.size == 3:
-            return x.with_feat(_plus(convolve(x.feat, self.kernel, x.geometry.neighbors(x.stride)), self.bias))
-        feat = convolve(x.feat, self.kernel, x.geometry.down(x.stride))
-        return SparseTensor(_plus(feat, self.bias), x.geometry, 2 * x.stride)
+        feat = x.geometry.backend.convolve(x.feat, self.kernel, x.geometry, x.stride, self.shape)
+        return SparseTensor(_plus(feat, self.bias), x.geometry, self.shape.step * x.stride)
 
     def extra_repr(self) -> str:
         """The shape, for printing a network."""
@@ -61,8 +63,8 @@ class TransposedConv3d(nn.Module):
         """Maps features [W,I] at stride s to [V,O] at stride s/2. Raises: ValueError at stride 1."""
         if x.stride == 1:
             raise ValueError("a transposed convolution undoes a stride, this tensor is at stride 1")
-        pairs = x.geometry.down(x.stride // 2).transposed()
-        return SparseTensor(_plus(convolve(x.feat, self.kernel, pairs), self.bias), x.geometry, x.stride // 2)
+        feat = x.geometry.backend.convolve(x.feat, self.kernel, x.geometry, x.stride, Kernel(2, 2, transposed=True))
+        return SparseTensor(_plus(feat, self.bias), x.geometry, x.stride // 2)
 
     def extra_repr(self) -> str:
         """The shape, for printing a network."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from al3d.sparse.backend import Backend, Kernel, Own
 from al3d.sparse.keys import decode, encode
 from al3d.sparse.maps import KernelMap, down_map, neighbor_map
 from al3d.sparse.points import PointMap, mean_map, trilinear_map
@@ -16,11 +18,13 @@ class Geometry:
     """The voxels of a batch at every stride (1, 2, 4, ...) with their maps; each is computed once, when first asked for.
 
     `coord` i[V,4] = (batch, x, y, z) in any order. Inside, rows are sorted by key; `order` says which input row each of
-    them is, or is None when the input was sorted already.
+    them is, or is None when the input was sorted already. `backend` convolves; what it keeps about these voxels is in `kept`.
     Raises: ValueError for coordinates out of range or given twice.
     """
 
-    def __init__(self, coord: Tensor) -> None:
+    def __init__(self, coord: Tensor, backend: Backend | None = None) -> None:
+        self.backend: Backend = Own() if backend is None else backend
+        self.kept: dict[Any, Any] = {}
         keys = encode(coord)
         self.order: Tensor | None = None
         if not bool((keys[1:] > keys[:-1]).all()):
@@ -32,6 +36,9 @@ class Geometry:
         self._downs: dict[int, KernelMap] = {}
         self._means: dict[int, PointMap] = {}
         self._trilinears: dict[int, PointMap] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys[1])
 
     def keys(self, stride: int) -> Tensor:
         """The sorted keys i64[W] of the voxels at `stride`."""
@@ -57,6 +64,16 @@ class Geometry:
             coarse, pairs, parent = down_map(self.keys(stride))
             self._keys[2 * stride], self._downs[stride], self._parents[stride] = coarse, pairs, parent
         return self._downs[stride]
+
+    def pairs(self, stride: int, shape: Kernel) -> KernelMap:
+        """The kernel map of a convolution from `stride`. Raises: ValueError for a shape that there is no map for."""
+        if shape == Kernel(3):
+            return self.neighbors(stride)
+        if shape == Kernel(2, 2):
+            return self.down(stride)
+        if shape == Kernel(2, 2, transposed=True):
+            return self.down(stride // 2).transposed()
+        raise ValueError(f"no kernel map for {shape}: convolutions have kernel 3 and stride 1, or kernel 2 and stride 2")
 
     def cells(self, stride: int) -> Tensor:
         """The row i64[V] at `stride` that contains each voxel of stride 1."""
@@ -106,14 +123,14 @@ class SparseTensor:
     stride: int = 1
 
     @classmethod
-    def build(cls, coord: Tensor, feat: Tensor) -> SparseTensor:
-        """A tensor at stride 1 from `coord` i[V,4] = (batch, x, y, z) and `feat` [V,D], rows in any order.
+    def build(cls, coord: Tensor | Geometry, feat: Tensor, backend: Backend | None = None) -> SparseTensor:
+        """A tensor at stride 1 from `coord` i[V,4] = (batch, x, y, z), or their geometry, and `feat` [V,D], rows in the order of `coord`.
 
         Raises: ValueError if the two differ in rows, or for coordinates out of range or given twice.
         """
         if feat.ndim != 2 or len(feat) != len(coord):
             raise ValueError(f"features must be [{len(coord)},D] for {len(coord)} voxels, got {list(feat.shape)}")
-        geometry = Geometry(coord)
+        geometry = coord if isinstance(coord, Geometry) else Geometry(coord, backend)
         return cls(geometry.sort(feat), geometry)
 
     def with_feat(self, feat: Tensor) -> SparseTensor:
