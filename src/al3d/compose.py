@@ -34,7 +34,7 @@ from al3d.learn.evaluation import Evaluation
 from al3d.progress import console
 from al3d.rounds import Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
-from al3d.types import Source
+from al3d.types import PENULTIMATE, Source
 
 #: What may change between restarts: how a run is executed, and how far it goes.
 EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers")
@@ -229,7 +229,7 @@ def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer
         "data": store.data_hash,
         "dataset": {**dataset, "name": store.name},
         "seed": tree["seed"],
-        "acquire": tree["acquire"],
+        "acquire": changed(tree["acquire"], {"feature": PENULTIMATE}),
         **pseudo,
         "net": changed(tree["net"], {"backend": "al3d"}),
         **({"start": start} if start else {}),

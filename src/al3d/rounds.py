@@ -265,7 +265,7 @@ def predict(study: Study, index: int) -> None:
     load_weights(module, study.weights(index))
     harvest = harvester(study, index)
     blocks = harvest.unfinished
-    module.passes = study.method.passes
+    module.passes, module.feature = study.method.passes, study.method.feature
     data = study.data(labels=study.labels, round_index=index, batches=1, blocks=blocks, reach=harvest.to_predict, views=study.method.views)
     with stage(f"round {index}: predict the pool", len(harvest.to_predict(blocks)), quiet=_quiet()) as line:
         trainer = study.trainer(callbacks=[harvest, ShowProgress(line)], logger=False, default_root_dir=study.folder.path)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 #: The label of a point whose class is not known: not asked yet, or outside the class list.
 IGNORE = 255
+#: What a network says of a voxel: the features that its classifier sees, or those of the coarse voxel around it.
+PENULTIMATE, BOTTLENECK = "penultimate", "bottleneck"
 
 Array = NDArray[Any]
 F32 = NDArray[np.float32]

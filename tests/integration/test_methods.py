@@ -88,6 +88,21 @@ def test_two_rounds_of_every_method(study, name):
         assert units.feature.shape[1] > 0 or "feature" not in run_of.method.needs
 
 
+@pytest.mark.slow
+def test_coreset_takes_the_bottleneck_where_asked(study):
+    wanted = {"penultimate": 8, "bottleneck": 256}
+    widths, names = {}, set()
+    for feature, width in wanted.items():
+        run_of = study("coreset", f"acquire.feature={feature}", "net.width=1.0" if feature == "bottleneck" else "net.width=0.08")
+        for step in steps(run_of):
+            step()
+        units = load_units(next((run_of.folder.round(0) / "units").glob("*.npz")))
+        widths[feature] = units.feature.shape[1]
+        names.add(run_of.folder.path.name)
+        assert width and np.isfinite(units.feature.astype(np.float32)).all() and run_of.labels.purchase(1)["units"] > 0
+    assert widths == wanted and len(names) == 2
+
+
 def test_every_method_is_run_here():
     assert set(FAST) | set(OUTDOORS) | set(SMALLER) <= set(METHODS) and len(METHODS) >= 17
 
@@ -137,6 +152,8 @@ def test_colour_needs_colours(study):
         ("basal", "acquire.pick.pick.reference=0", "at least 1 labelled unit"),
         ("badge", "acquire.embedding=hessian", "is not one of mean, direction, gradient"),
         ("entropy", "+acquire.views=0", "must be at least 1"),
+        ("coreset", "acquire.feature=logits", "is not penultimate or bottleneck"),
+        ("badge", "+acquire.feature=bottleneck", "nor with embedding=gradient: set acquire.feature=penultimate"),
     ],
 )
 def test_wrong_numbers_are_named_before_any_data_is_read(study, data, name, word, says):

@@ -25,6 +25,11 @@ class Output:
     feature: torch.Tensor
 
 
+@dataclass
+class Wide(Output):
+    bottleneck: torch.Tensor
+
+
 class DropNet(nn.Module):
     """Two layers with dropout between them; `seen` counts the rows of each call and whether its dropout was active."""
 
@@ -109,6 +114,25 @@ def test_one_pass_is_what_was_predicted_without_passes():
         output = net.net(item.coord, item.feat)
     assert np.array_equal(got.prob, output.logits.softmax(1).numpy()) and np.array_equal(got.feature, output.feature.numpy())
     assert got.entropy_of_passes is None and got.inverse is None and not any(dropping for _, dropping, _ in net.net.seen)
+
+
+@pytest.mark.parametrize("tile_voxels", [None, 30])
+def test_the_bottleneck_feature_of_a_voxel_is_that_of_the_coarse_voxel_around_it(tile_voxels):
+    class Coarse(nn.Module):
+        """Its bottleneck names the coarse voxels by their corner, rows sorted as the networks sort them."""
+
+        def forward(self, coord, feat):
+            corners = sorted({(int(b), *(int(value) // 16 for value in axes)) for b, *axes in coord.tolist()})
+            return Wide(torch.zeros(len(coord), 4), feat, torch.tensor(corners, dtype=torch.float32))
+
+    item = batch(100)
+    item.coord[:, 1] -= 50
+    net = module(net=Coarse(), tile_voxels=tile_voxels, tile_halo=0)
+    net.feature = "bottleneck"
+    got = predict(net, item)
+    assert np.array_equal(got.feature[:, 1], item.coord[:, 1].numpy() // 16) and got.feature.shape == (100, 4)
+    net.feature = "penultimate"
+    assert np.array_equal(predict(net, item).feature, item.feat.numpy())
 
 
 def test_dropout_stays_inactive_after_a_pass_that_fails():

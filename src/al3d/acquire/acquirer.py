@@ -15,7 +15,7 @@ from al3d.acquire.score import Scorer
 from al3d.acquire.thin import Thinner
 from al3d.data.extras import Extra
 from al3d.rng import Key
-from al3d.types import I64, FeatureExtractor, Partitioner, Units, View
+from al3d.types import BOTTLENECK, I64, PENULTIMATE, FeatureExtractor, Partitioner, Units, View
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Acquirer:
     `unit` is what is asked for, `score` how much it is worth (None: the picker does not look at scores), `pick` proposes,
     `budget` limits. `shortlist` keeps only the best k pool rows of a scene. `embedding` "mean" or "gradient" says what a unit's feature
     is. `passes` with dropout active are averaged; `views`, differently augmented copies of a scene, too.
+    `feature`, "penultimate" or "bottleneck", says which layer of the network a unit's feature comes from.
     With `features` a unit's feature is theirs instead of the network's, so that pickers of features need no predictions; `thin` leaves
     scenes that resemble the one before out of the pool.
     Raises: ValueError for a number below 1, an unknown embedding, or a score of several passes with a single one.
@@ -41,10 +42,15 @@ class Acquirer:
     views: int = 1
     features: FeatureExtractor | None = None
     thin: Thinner | None = None
+    feature: str = PENULTIMATE
 
     def __post_init__(self) -> None:
         if self.shortlist is not None and self.shortlist < 1:
             raise ValueError(f"{self.name}: shortlist={self.shortlist} must keep at least 1 unit of a scene, or be null")
+        if self.feature not in (PENULTIMATE, BOTTLENECK):
+            raise ValueError(f"{self.name}: feature={self.feature!r} is not {PENULTIMATE} or {BOTTLENECK}")
+        if self.feature == BOTTLENECK and (self.embedding == "gradient" or self.features is not None):
+            raise ValueError(f"{self.name}: feature={BOTTLENECK} goes neither with `features` nor with embedding=gradient: set acquire.feature={PENULTIMATE}")
         if self.embedding not in EMBEDDINGS:
             raise ValueError(f"{self.name}: embedding={self.embedding!r} is not one of {', '.join(EMBEDDINGS)}")
         if (self.embedding == "views" and self.features is None) or (self.embedding == "gradient" and self.features is not None):

@@ -18,14 +18,17 @@ from al3d.learn.losses import Counting, Loss
 from al3d.learn.schedules import Constant, Schedule, schedule_of
 from al3d.learn.tiles import Tiles
 from al3d.rng import seed_of
-from al3d.types import F32, I64, IGNORE
+from al3d.sparse import coarse_rows
+from al3d.types import F32, I64, IGNORE, PENULTIMATE
 
+#: Voxels a side of a network's coarsest voxel.
+BOTTLENECK_STRIDE = 16
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 @dataclass(eq=False)
 class Prediction:
-    """What the pool prediction hands to the harvest: per voxel `prob` f32[V,C] and penultimate `feature` f32[V,D].
+    """What the pool prediction hands to the harvest: per voxel `prob` f32[V,C] and `feature` f32[V,D], penultimate unless the bottleneck is asked for.
 
     With several dropout passes both are means over them, and `entropy_of_passes` f32[V] is the mean of their entropies in nats. With
     several views a row is a point, and `inverse` i64[N] says so. Not frozen: Lightning copies what `predict` returns.
@@ -67,6 +70,7 @@ class Segmenter(pl.LightningModule):
         self.confusion = MulticlassConfusionMatrix(classes, ignore_index=IGNORE, validate_args=False)
         self.total: I64 | None = None
         self.passes = 1
+        self.feature = PENULTIMATE
         self.earlier_optimizers: list[dict[str, Any]] = []
 
     @property
@@ -158,10 +162,11 @@ class Segmenter(pl.LightningModule):
         return prob, feature, entropy
 
     def _outputs(self, coord: Tensor, feat: Tensor) -> tuple[Tensor, ...]:
-        """Probabilities, features and entropies (nats) of voxels, on the CPU."""
+        """Probabilities, features and entropies (nats) of voxels, on the CPU; a voxel's bottleneck feature is that of the coarse voxel around it."""
         output = self.predictor(coord, feat)
         prob = output.logits.float().softmax(dim=1)
-        return prob.cpu(), output.feature.float().cpu(), torch.special.entr(prob).sum(dim=1).cpu()
+        feature = output.feature if self.feature == PENULTIMATE else output.bottleneck[coarse_rows(coord, BOTTLENECK_STRIDE)]
+        return prob.cpu(), feature.float().cpu(), torch.special.entr(prob).sum(dim=1).cpu()
 
     def configure_optimizers(self) -> Any:
         """The optimiser, with its schedule per step."""

@@ -347,16 +347,16 @@ def built(variants: Mapping[str, DictConfig], random: DictConfig, percent: float
 
 
 def predict(cases: Sequence[Case], harvests: Mapping[str, ActiveLearning], labels: LabelState, weights: Path, last: int, scratch: Path) -> None:
-    """Predict the pool once for all methods that want the same number of dropout passes and views, and keep the rows of each."""
-    groups: dict[tuple[int, int], list[Case]] = {}
+    """Predict the pool once for all methods that want the same dropout passes, views and layer, and keep the rows of each."""
+    groups: dict[tuple[int, int, str], list[Case]] = {}
     for case in cases:
         if case.method.predicts:
-            groups.setdefault((case.method.passes, case.method.views), []).append(case)
-    for (passes, views), members in groups.items():
+            groups.setdefault((case.method.passes, case.method.views, case.method.feature), []).append(case)
+    for (passes, views, feature), members in groups.items():
         study, taking = members[0].study, [harvests[case.label] for case in members]
         module = fresh_module(study, last)
         load_weights(module, weights)
-        module.passes = passes
+        module.passes, module.feature = passes, feature
         blocks = taking[0].pool.blocks()
         data = study.data(labels=labels, round_index=last, batches=1, blocks=blocks, views=views)
         how = "".join(f", {count} {what}" for count, what in ((passes, "dropout passes"), (views, "views")) if count > 1)

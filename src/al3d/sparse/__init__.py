@@ -1,7 +1,7 @@
 """Sparse tensors and convolution over voxels, in PyTorch alone: keys, maps, engine, layers."""
 
 from al3d.sparse.engine import convolve, linear
-from al3d.sparse.keys import LIMIT
+from al3d.sparse.keys import LIMIT, coarse_rows
 from al3d.sparse.maps import KernelMap
 from al3d.sparse.modules import Conv3d, Linear, TransposedConv3d
 from al3d.sparse.norm import BatchNorm, normed_convolve, normed_relu
@@ -18,6 +18,7 @@ __all__ = [
     "PointMap",
     "SparseTensor",
     "TransposedConv3d",
+    "coarse_rows",
     "convolve",
     "linear",
     "normed_convolve",

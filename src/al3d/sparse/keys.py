@@ -72,3 +72,12 @@ def kernel_offsets(size: int) -> list[tuple[int, int, int]]:
     """The offsets of a cubic kernel, z fastest: {0} for size 1, {0,1} for 2, {-1,0,1} for 3."""
     axis = range(-((size - 1) // 2), size // 2 + 1)
     return [(x, y, z) for x in axis for y in axis for z in axis]
+
+
+def coarse_rows(coord: Tensor, stride: int) -> Tensor:
+    """The row i64[V] of each voxel of `coord` i[V,4] = (batch, x, y, z) among the occupied voxels at `stride`, a power of two, sorted by key."""
+    keys = encode(coord)
+    for _ in range(stride.bit_length() - 1):
+        keys = halve(keys)
+    rows: Tensor = torch.unique(keys, return_inverse=True)[1]
+    return rows
