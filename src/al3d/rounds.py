@@ -194,7 +194,8 @@ def train(study: Study, index: int) -> None:
     epoch = min(plan.checkpoint_every, total)
     data = study.data(labels=labels, round_index=index, batches=epoch * plan.accumulate, holdout=holdout, pairs=module.pairs)
     wait = DataWait()
-    best = [KeepBest(folder.best(index), data.selection_dataloader, study.evaluation.after, study.evaluation.absent)] if study.evaluation.selects else []
+    judge = study.evaluation
+    best = [KeepBest(folder.best(index), data.selection_dataloader, judge.judged_after(index), judge.absent)] if judge.selects else []
     with stage(f"round {index}: train", total, quiet=_quiet()) as line:
         keep = Resume(folder.resume(index), folder.weights(index), started, wait)
         logs = [choice.open(folder.path, index, _steps_before(study, index), study.config) for choice in study.loggers] if not _quiet() else []

@@ -85,6 +85,10 @@ def test_the_hierarchy_equals_the_naive_twin(make_view, seed):
     view = replace(view, scene=replace(view.scene, xyz=xyz))
     score = HierarchicalMargin()
     np.testing.assert_allclose(score(view), naive_hierarchy(xyz.astype(float), prob.astype(float), score.grids, score.weight), atol=1e-5)
+    listed = HierarchicalMargin(score.grids, [0.1**level for level in range(1, 4)])
+    np.testing.assert_allclose(listed(view), score(view), atol=1e-6)
+    without = HierarchicalMargin(score.grids, (0.1, 0.01, 0.0))
+    np.testing.assert_allclose(without(view), HierarchicalMargin(score.grids[:2])(view), atol=1e-6)
 
 
 def test_an_unsure_neighbourhood_counts(make_view):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al3d.data.oracle import SimulatedOracle
+from al3d.data.oracle import SimulatedOracle, WithoutClasses
 from al3d.data.prepare import prepare
 from al3d.types import IGNORE, ClassTable, Oracle, Scene
 
@@ -74,3 +74,12 @@ def test_raw_labels_with_and_without_a_grid(oracle, tmp_path):
     for cell in range(size):
         votes = np.bincount(truth[(inverse == cell) & (truth != IGNORE)], minlength=2)
         assert answer[cell] == (votes.argmax() if votes.any() else IGNORE)
+
+
+def test_an_oracle_without_a_class_tells_the_others_and_judges_by_all(oracle):
+    blind, everything = WithoutClasses(oracle.store, ["b"]), np.ones(COUNT, bool)
+    told, known = blind.answer("train", everything), oracle.answer("train", everything)
+    assert (told[known == 0] == 0).all() and (told[known != 0] == IGNORE).all() and (known == 1).any()
+    assert np.array_equal(blind.raw_labels("train"), oracle.raw_labels("train"))
+    with pytest.raises(ValueError, match="oracle.classes names c, but one has a, b"):
+        WithoutClasses(oracle.store, ["c"])

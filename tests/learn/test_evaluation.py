@@ -16,6 +16,7 @@ from al3d.nets.blocks import Output
     [
         ({"select_on": "test"}, "eval.select_on='test' is not one of none, val, bought_holdout"),
         ({"after": 1.0}, "eval.after=1.0"),
+        ({"first_after": 1.0}, "eval.first_after=1.0"),
         ({"holdout": 0.0}, "eval.holdout=0.0"),
         ({"absent": "zero"}, "eval.absent='zero'"),
         ({"votes": 0}, "eval.votes=0"),

@@ -20,17 +20,33 @@ class HierarchicalMargin(Score):
 
     Level l clusters the nodes of level l - 1 (level 0: the points) on a grid of `grids[l]` metres; a node belongs to the nearest cluster
     centre, the mean place of a grid cell's nodes; a cluster's probabilities are the plain mean over its nodes. The score is
-    -(margin + sum over levels of weight^l margin_l).
+    -(margin + sum over levels of weight^l margin_l), or with the levels' own weights where `weight` is a list.
     Source: HPAL (hierarchical minimum margin uncertainty), in its code's nested form (docs/fidelity.md D-21).
     """
 
     grids: tuple[float, ...] = (0.1, 0.5, 1.0)
-    weight: float = 0.1
+    weight: float | tuple[float, ...] = 0.1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grids", tuple(float(grid) for grid in self.grids))
         if any(grid <= 0 for grid in self.grids):
             raise ValueError(f"grids={self.grids}: cell sizes are positive metres")
+        if not isinstance(self.weight, int | float):
+            object.__setattr__(self, "weight", tuple(float(one) for one in self.weight))
+            if len(self.factors) != len(self.grids):
+                raise ValueError(
+                    f"weight={list(self.factors)} has {len(self.factors)} values for {len(self.grids)} levels: give one for each of grids, or one number"
+                )
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """What each level's margin is multiplied with."""
+        if isinstance(self.weight, tuple):
+            return self.weight
+        factors: list[float] = []
+        for _ in self.grids:
+            factors.append((factors[-1] if factors else 1.0) * self.weight)
+        return tuple(factors)
 
     def __call__(self, view: View) -> F32:
         of_voxel = view.predicted().astype(np.float64)
@@ -38,9 +54,7 @@ class HierarchicalMargin(Score):
         total = margins(of_voxel)[view.inverse]
         node_prob, row_of = of_voxel, np.asarray(view.inverse, np.int64)
         to_node = np.arange(len(place))
-        factor = 1.0
-        for grid in self.grids:
-            factor *= self.weight
+        for grid, factor in zip(self.grids, self.factors, strict=True):
             parent, place = cluster(place, grid)
             node_prob = mean_of_rows(node_prob, row_of, parent, len(place))
             row_of = np.arange(len(place))

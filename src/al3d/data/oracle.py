@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,3 +39,25 @@ class SimulatedOracle:
         if self.store.grid is None:
             return mapped(self.store.path / "truth" / f"{scene_id}.npy")
         return mapped(self.store.path / "raw" / scene_id / "label.npy")
+
+
+@dataclass(frozen=True)
+class WithoutClasses(SimulatedOracle):
+    """Answers like the simulated oracle, but does not know some `classes` (by name): points of those are bought and stay without a label.
+
+    What networks are judged by is not touched. Source: ReDAL, figure 2 (labels without the floor).
+    Raises: ValueError for a class that the data set does not have.
+    """
+
+    classes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.classes) - set(self.store.classes.names))
+        if unknown:
+            raise ValueError(f"oracle.classes names {', '.join(unknown)}, but {self.store.name} has {', '.join(self.store.classes.names)}")
+
+    def answer(self, scene_id: str, asked: Bool) -> U8:
+        """The labels of the asked points, IGNORE for those of the classes left out too."""
+        answer = super().answer(scene_id, asked)
+        hidden = [index for index, name in enumerate(self.store.classes.names) if name in self.classes]
+        return np.where(np.isin(answer, hidden), np.uint8(IGNORE), answer)

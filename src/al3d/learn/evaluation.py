@@ -30,16 +30,23 @@ class Evaluation:
     holdout: float = 0.1
     absent: str = "excluded"
     votes: int = 1
+    first_after: float | None = None
 
     def __post_init__(self) -> None:
         if self.select_on not in SELECT_ON:
             raise ValueError(f"eval.select_on={self.select_on!r} is not one of {', '.join(SELECT_ON)}")
         if self.absent not in ABSENT:
             raise ValueError(f"eval.absent={self.absent!r} is not one of {', '.join(ABSENT)}")
-        if not 0 <= self.after < 1 or not 0 < self.holdout < 1:
-            raise ValueError(f"eval.after={self.after} must be within 0..1 (1 excluded), and eval.holdout={self.holdout} between 0 and 1")
+        if not 0 <= self.after < 1 or not 0 <= self.judged_after(0) < 1 or not 0 < self.holdout < 1:
+            raise ValueError(
+                f"eval.after={self.after} and eval.first_after={self.first_after} must be within 0..1 (1 excluded), and eval.holdout={self.holdout} between 0 and 1"
+            )
         if self.votes < 1:
             raise ValueError(f"eval.votes={self.votes}: a scene is judged at least once")
+
+    def judged_after(self, round_index: int) -> float:
+        """The fraction of a round's training from which on checkpoints are candidates."""
+        return self.first_after if round_index == 0 and self.first_after is not None else self.after
 
     @property
     def selects(self) -> bool:
