@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 JOBS ?= 2
+OSD ?= null
+STUDY ?= core
+STUDIES ?= outputs/studies
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: help install demo test test-slow lint type bench docs-check clean
+.PHONY: help install demo study-plan study test test-slow lint type bench docs-check clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
@@ -18,6 +21,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED) ## active learning end to end on procedural rooms, ending with a report
 	$(BIN)/python train.py experiment=demo
+
+study-plan: $(INSTALLED) ## the cells of the study and how long they take; OSD=/path/to/osd STUDY=core|full
+	$(BIN)/python -m al3d.report.study study=$(STUDY) osd=$(OSD) jobs=$(JOBS) out=$(STUDIES) do=plan
+
+study: $(INSTALLED) ## run the study, or go on with it; OSD=/path/to/osd STUDY=core|full
+	$(BIN)/python -m al3d.report.study study=$(STUDY) osd=$(OSD) jobs=$(JOBS) out=$(STUDIES) do=run
 
 test: $(INSTALLED) ## the fast tests
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not slurm"
