@@ -39,7 +39,8 @@ class Evaluation:
             raise ValueError(f"eval.absent={self.absent!r} is not one of {', '.join(ABSENT)}")
         if not 0 <= self.after < 1 or not 0 <= self.judged_after(0) < 1 or not 0 < self.holdout < 1:
             raise ValueError(
-                f"eval.after={self.after} and eval.first_after={self.first_after} must be within 0..1 (1 excluded), and eval.holdout={self.holdout} between 0 and 1"
+                f"eval.after={self.after} and eval.first_after={self.first_after} must be within 0..1 (1 excluded), "
+                f"and eval.holdout={self.holdout} between 0 and 1"
             )
         if self.votes < 1:
             raise ValueError(f"eval.votes={self.votes}: a scene is judged at least once")
