@@ -34,6 +34,10 @@ test: $(INSTALLED) ## the fast tests
 test-slow: $(INSTALLED) ## what is marked slow
 	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
 
+test-slurm: $(INSTALLED) ## a sweep on SLURM; brings up a one-node cluster in a container where that is possible (docs/cluster.md)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
+	$(BIN)/python -m pytest -q -rs -m slurm tests/cluster
+
 lint: $(INSTALLED) ## ruff: style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

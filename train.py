@@ -3,6 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
+import al3d.launchers  # noqa: F401  what conf/hydra/launcher refers to
 from al3d.main import train
 
 

@@ -17,7 +17,7 @@ SOURCE = REPOSITORY / "src" / "al3d"
 
 #: From the ground up. A module imports from its own floor and from lower ones; a part that is not named here fails.
 FLOORS = (
-    {"types", "rng", "run", "files", "progress", "command"},
+    {"types", "rng", "run", "files", "progress", "command", "launchers"},
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features"},
     {"learn", "acquire"},

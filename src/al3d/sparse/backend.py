@@ -12,7 +12,7 @@ from al3d.sparse.engine import convolve
 from al3d.sparse.maps import KernelMap
 
 #: Libraries that can stand in for al3d's own convolution; each is a module of `al3d.sparse.adapters`.
-ADAPTERS = ("spconv", "torchsparse", "minkowski")
+ADAPTERS: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,5 +66,5 @@ def backend_of(name: str) -> Backend:
     if name == "al3d":
         return Own()
     if name not in ADAPTERS:
-        raise ValueError(f"net.backend={name!r} is not one of al3d, {', '.join(ADAPTERS)}")
+        raise ValueError(f"net.backend={name!r} is not one of {', '.join(('al3d', *ADAPTERS))}")
     return cast(Backend, importlib.import_module(f"al3d.sparse.adapters.{name}").Adapter())

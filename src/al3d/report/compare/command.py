@@ -1,0 +1,142 @@
+"""`python -m al3d.report.compare`: write the page of a comparison with its figures and tables beside it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from al3d.command import plain_errors
+from al3d.files import whole_file
+from al3d.progress import console, stage
+from al3d.report.compare.figures import Look, curve_figure, drawn, forest_figure, looks, wins_figure
+from al3d.report.compare.page import BY_SEED, POOLED, document
+from al3d.report.compare.sentences import sentences
+from al3d.report.compare.study import Comparison, Options, compare
+from al3d.report.compare.tables import as_csv, as_latex, curve_sheet, pooled_wins, round_sheet, sheets_of
+from al3d.report.style import settings
+from al3d.report.table import counted
+
+DESCRIPTION = """Compare the methods of a study: which beat random selection at the same unit and budget, by how much, and how sure that is.
+
+Runs are paired by (seed method, rng). Within a data set they must have the same protocol: everything but seed,
+acquisition, rng and the number of rounds is equal. Fully supervised runs (seed=all) serve as the level to reach.
+"""
+EXAMPLES = """examples:
+  python -m al3d.report.compare outputs --out study.html
+  python -m al3d.report.compare outputs/rooms-* outputs/street-* --out study.html --seconds-per-click 3
+
+study.html opens without a network; figures (PNG) and tables (CSV, LaTeX) lie beside it in study/.
+The page explains its own figures.
+"""
+
+
+def write_comparison(folders: Sequence[Path], out: Path, options: Options | None = None, quiet: bool = False) -> Comparison:
+    """Compare runs, write the page `out` (a .html file) and the folder of the same name without ending beside it; return what was found.
+
+    `folders` are run folders, or folders that hold some. `options` as in `Options`. `quiet` prints nothing.
+    Raises: ValueError when `out` is no .html file; as `compare`.
+    """
+    if out.suffix != ".html":
+        raise ValueError(f"--out {out}: the page's name must end in .html, such as study.html")
+    comparison = compare(folders, options)
+    beside = out.with_suffix("")
+    look = looks(comparison)
+    charts, forest = _draw(comparison, look, beside, quiet)
+    sheets = sheets_of(comparison)
+    for sheet in [*sheets, round_sheet(comparison), curve_sheet(comparison)]:
+        _write(beside / f"{sheet.name}.csv", as_csv(sheet))
+    for sheet in sheets:
+        _write(beside / f"{sheet.name}.tex", as_latex(sheet))
+    _write(out, document(comparison, sheets, forest, charts, look, beside.name))
+    if not quiet:
+        for method, words in sentences(comparison).items():
+            console.print(f"{method} {words}.", markup=False)
+        for words in comparison.left_out:
+            console.print(f"left out: {words}", markup=False)
+        console.print(f"page: {out}", markup=False)
+    return comparison
+
+
+def _draw(comparison: Comparison, look: Mapping[str, Look], beside: Path, quiet: bool) -> tuple[dict[tuple[str, str, str], str], str | None]:
+    """All figures: saved as PNG into `beside`, and as SVG for the page; curves by data set, axis and layout, and the forest."""
+    wanted = [(panel, axis, POOLED) for panel in comparison.panels for axis in panel.axes]
+    wanted += [(panel, axis, BY_SEED) for panel in comparison.panels for axis in panel.axes if len(panel.seeds) > 1]
+    charts = {}
+    with stage("draw", len(wanted) + 2, quiet) as line:
+        for panel, axis, layout in wanted:
+            name = f"curves-{panel.dataset}-{axis.key}{'-by-seed' if layout == BY_SEED else ''}"
+            legend = {each.name: look[each.name] for each in panel.lines}
+            svg, figure = drawn(
+                lambda panel=panel, axis=axis, layout=layout: curve_figure(  # type: ignore[misc]
+                    panel, axis, comparison.options.seconds_per_click, look, layout == BY_SEED
+                ),
+                name,
+                f"Learning curves on {panel.dataset} over {axis.title}",
+                legend,
+            )
+            charts[panel.dataset, axis.key, layout] = svg
+            _save(figure, beside / f"{name}.png")
+            line.advance()
+        forest = None
+        if comparison.outcomes:
+            forest, figure = drawn(lambda: forest_figure(comparison), "forest", "Differences of area to random, with intervals")
+            _save(figure, beside / "forest.png")
+        line.advance()
+        wins = pooled_wins(comparison)
+        names = [name for name in comparison.methods if any(name in pair for pair in wins)]
+        if len(names) > 1:
+            _save(drawn(lambda: wins_figure(names, wins), "wins", "Win matrix")[1], beside / "wins.png")
+        line.advance()
+    return charts, forest
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with matplotlib.rc_context(settings(path.stem)), whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command line; their defaults are those of `Options`."""
+    usual = Options()
+    found = argparse.ArgumentParser(
+        prog="python -m al3d.report.compare", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    found.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold some")
+    found.add_argument("--out", type=Path, default=Path("study.html"), help="the page; the rest goes into the folder of that name; default %(default)s")
+    found.add_argument(
+        "--from-round", type=int, default=usual.start, choices=(0, 1), help="areas count from here on; 0: the seed's round too; default %(default)s"
+    )
+    found.add_argument("--level", type=float, default=usual.level, help="level of significance; intervals cover 1 - LEVEL; default %(default)s")
+    found.add_argument("--draws", type=int, default=usual.draws, help="draws of tests and intervals; default %(default)s")
+    found.add_argument("--rare", type=float, default=usual.rare_share, help="classes below this share of the points are rare; default %(default)s")
+    found.add_argument("--seconds-per-click", type=float, default=usual.seconds_per_click, help="for the axis of labelling time; default %(default)s")
+    found.add_argument("--allow-mixed", action="store_true", help="compare runs of different protocols all the same; the page says what differs")
+    found.add_argument("--unfinished", action="store_true", help="use runs that are still on their way, as far as they are")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read run folders and options from the command line."""
+    chosen = parser().parse_args(arguments)
+    with plain_errors():
+        options = Options(
+            start=chosen.from_round,
+            level=chosen.level,
+            draws=chosen.draws,
+            rare_share=chosen.rare,
+            seconds_per_click=chosen.seconds_per_click,
+            allow_mixed=chosen.allow_mixed,
+            unfinished=chosen.unfinished,
+        )
+        comparison = write_comparison(chosen.runs, chosen.out, options)
+        runs = sum(len(line.runs) for panel in comparison.panels for line in panel.lines)
+        console.print(f"{counted(runs, 'run')} on {counted(len(comparison.panels), 'data set')}", markup=False)

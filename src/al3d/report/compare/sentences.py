@@ -1,0 +1,74 @@
+"""What was found, in one plain sentence for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from al3d.report.compare.statistics import LEAST_BLOCKS, Interval
+from al3d.report.compare.study import Comparison, Outcome
+from al3d.report.table import counted
+
+AGAINST = "random (same unit, same budget)"
+#: How a verdict stands in a table.
+VERDICTS = {"beats": "beats random", "worse": "worse than random", "even": "not distinguishable", "untested": "no p-value", "alone": "not compared"}
+
+
+def sentences(comparison: Comparison) -> dict[str, str]:
+    """A sentence for each method that is no baseline, good news first: "beats random (same unit, same budget) at p < 0.05 on 2 of 3 data sets: ..."."""
+    level, order = comparison.options.level, list(VERDICTS)
+    found = {method: comparison.of(method) for method in comparison.methods if comparison.of(method)}
+    ranked = sorted(found, key=lambda method: (order.index(headline(found[method], level)), -_count(found[method], "beats", level), method))
+    return {method: sentence(found[method], level) for method in ranked}
+
+
+def headline(outcomes: Sequence[Outcome], level: float) -> str:
+    """The verdict that speaks for a method: the first of `VERDICTS` that it has on any data set."""
+    return next(verdict for verdict in VERDICTS if _count(outcomes, verdict, level))
+
+
+def sentence(outcomes: Sequence[Outcome], level: float) -> str:
+    """One method's outcomes on all data sets, best news first; without the method's name and the full stop."""
+    by_verdict = {verdict: [outcome for outcome in outcomes if outcome.verdict(level) == verdict] for verdict in VERDICTS}
+    tested = sum(len(by_verdict[verdict]) for verdict in ("beats", "worse", "even"))
+    parts = []
+    for verdict, words in (("beats", f"beats {AGAINST} at p < {level:g}"), ("worse", f"is worse than {AGAINST} at p < {level:g}")):
+        if found := by_verdict[verdict]:
+            parts.append(f"{words} on {len(found)} of {counted(tested, 'data set')}: {_all(found)}")
+    if even := by_verdict["even"]:
+        where = "" if tested == len(even) == 1 else f" on {len(even)} of {counted(tested, 'data set')}"
+        parts.append(f"is not distinguishable from {AGAINST if not parts else 'random'}{where}: {_all(even)}")
+    if untested := by_verdict["untested"]:
+        parts.append(f"has no p-value against {AGAINST if not parts else 'random'} with fewer than {LEAST_BLOCKS} blocks: {_all(untested, blocks=True)}")
+    if alone := by_verdict["alone"]:
+        reasons = dict.fromkeys(outcome.why for outcome in alone)
+        missing = [f"{reason} on {_and([outcome.dataset for outcome in alone if outcome.why == reason])}" for reason in reasons]
+        parts.append(f"is not compared with random: {'; '.join(missing)}")
+    mixed = dict.fromkeys(outcome.why for outcome in outcomes if outcome.baseline and outcome.why.startswith("protocol"))
+    return "; ".join(parts) + (f" ({'; '.join(mixed)})" if mixed else "")
+
+
+def points(interval: Interval | None) -> str:
+    """A difference of fractions in points of mIoU with its interval: +2.1 [0.9, 3.2]."""
+    if interval is None:
+        return "unknown"
+    ends = "" if interval.low is None or interval.high is None else f" [{_number(interval.low)}, {_number(interval.high)}]"
+    return f"{_number(interval.mean)}{ends}"
+
+
+def _count(outcomes: Sequence[Outcome], verdict: str, level: float) -> int:
+    return sum(outcome.verdict(level) == verdict for outcome in outcomes)
+
+
+def _number(fraction: float) -> str:
+    """A signed number of points with a real minus sign; what rounds to zero has no sign."""
+    text = f"{100 * fraction:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "\u2212")
+
+
+def _all(outcomes: Sequence[Outcome], blocks: bool = False) -> str:
+    sizes = [f" from {counted(outcome.blocks, 'block')}" if blocks else "" for outcome in outcomes]
+    return ", ".join(f"{outcome.dataset} {points(outcome.difference)}{size}" for outcome, size in zip(outcomes, sizes, strict=True))
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

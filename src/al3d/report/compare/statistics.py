@@ -1,0 +1,161 @@
+"""What paired blocks can tell: a sign-flip test, Holm's correction, bootstrap intervals, and how stable a ranking is.
+
+A block is one seed method with one random seed; its stratum is the seed method. Every draw is keyed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from al3d.rng import Key, generator
+from al3d.types import F64, I64
+
+#: With fewer blocks there is no p-value: the smallest possible one of five is 2 / 32 = 0.0625.
+LEAST_BLOCKS = 6
+DRAWS = 10_000
+#: Two sums of the same numbers in another order may differ by so little, relative to their size.
+TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """The result of a test: two-sided `p`, whether all sign patterns were counted, and the smallest `p` that so many blocks can give."""
+
+    p: float
+    exact: bool
+    smallest: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval; the ends are None where there is nothing to resample (a single block)."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def weights(strata: Sequence[str]) -> F64:
+    """How much each block counts, f64[B], summing to 1: every stratum the same, and the blocks of a stratum the same."""
+    place, count = _places(strata)
+    return 1.0 / (len(count) * count[place])
+
+
+def stratified_mean(values: F64, strata: Sequence[str]) -> float:
+    """The mean over strata of the mean within each. `values` f64[B]."""
+    return float(weights(strata) @ values)
+
+
+def sign_flip(differences: F64, strata: Sequence[str], key: Key, draws: int = DRAWS) -> SignFlip:
+    """Test whether paired differences f64[B] are centred on 0: their signs are exchanged at random, block by block.
+
+    Two-sided; the statistic is the absolute stratified mean. All 2^B patterns are counted when they are no more than `draws`; else so many are
+    drawn, and the observed one is counted with them, so that p is never 0.
+    Raises: ValueError without a block, or for differences that are not finite.
+
+    Source: Fisher's randomisation test for pairs (The Design of Experiments, 1935); the "+ 1" of Phipson and Smyth, "Permutation p-values should
+    never be zero", 2010. Stratified here: the seed methods count the same however many blocks each has.
+    """
+    if len(differences) == 0 or not np.isfinite(differences).all():
+        raise ValueError(f"a sign-flip test needs finite differences, got {differences.tolist()}")
+    weighted = weights(strata) * differences
+    observed = abs(weighted.sum()) - TIE * np.abs(weighted).sum()
+    blocks = len(differences)
+    patterns = 2**blocks
+    if patterns <= draws:
+        signs = 2 * ((np.arange(patterns)[:, None] >> np.arange(blocks)) & 1) - 1
+        return SignFlip(float(np.mean(np.abs(signs @ weighted) >= observed)), exact=True, smallest=2 / patterns)
+    coins = np.frombuffer(generator(*key, "sign flip").bytes(-(-draws * blocks // 8)), np.uint8)
+    heads = np.unpackbits(coins, count=draws * blocks).reshape(draws, blocks)
+    beyond = int(np.count_nonzero(np.abs(2 * (heads @ weighted) - weighted.sum()) >= observed))
+    return SignFlip((1 + beyond) / (1 + draws), exact=False, smallest=1 / (1 + draws))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number, in the given order: the chance of any false call among them stays below the level.
+
+    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
+    """
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1)))
+    return [float(value) for value in adjusted]
+
+
+def resamples(strata: Sequence[str], key: Key, draws: int = DRAWS) -> I64:
+    """Blocks drawn with replacement within each stratum: i64[draws, B], entry b a block of b's stratum.
+
+    Strata of a single block are drawn from together, since alone they would never vary.
+    """
+    place, count = _places(_merged(strata))
+    drawn = np.empty((draws, len(place)), np.int64)
+    rng = generator(*key, "bootstrap")
+    for stratum, size in enumerate(count):
+        members = np.flatnonzero(place == stratum)
+        drawn[:, members] = members[rng.integers(0, size, (draws, size))]
+    return drawn
+
+
+def bootstrap(values: F64, strata: Sequence[str], key: Key, level: float = 0.95, draws: int = DRAWS) -> Interval:
+    """The stratified mean of `values` f64[B] with a percentile interval over resampled blocks.
+
+    Deviations from a stratum's mean are widened by sqrt(n / (n - 1)): otherwise few blocks per stratum make intervals too narrow.
+    Source: Efron's percentile bootstrap; the widening is that of Rao and Wu, "Resampling Inference With Complex Survey Data", 1988.
+    """
+    mean = stratified_mean(values, strata)
+    if len(values) < 2:
+        return Interval(mean, None, None)
+    place, count = _places(_merged(strata))
+    centre = (np.bincount(place, weights=values) / count)[place]
+    widened = centre + (values - centre) * np.sqrt(count / np.maximum(count - 1, 1))[place]
+    means = widened[resamples(strata, key, draws)] @ weights(strata)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(mean, float(low), float(high))
+
+
+def kendall(scores: F64) -> F64:
+    """Kendall's tau-b between the rankings of M methods in every two blocks: f64[B, B] from scores f64[B, M]; NaN where a block ties them all.
+
+    Source: Kendall, "The Treatment of Ties in Ranking Problems", 1945.
+    """
+    first, second = np.triu_indices(scores.shape[1], 1)
+    order = np.sign(scores[:, first] - scores[:, second])
+    untied = np.abs(order).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(order @ order.T / np.sqrt(np.outer(untied, untied)))
+
+
+def firsts(scores: F64, strata: Sequence[str], key: Key, draws: int = DRAWS) -> F64:
+    """How often each of M methods has the highest stratified mean when the blocks are resampled, f64[M] summing to 1; ties are shared."""
+    means = np.einsum("dbm,b->dm", scores[resamples(strata, key, draws)], weights(strata))
+    best = means >= means.max(axis=1, keepdims=True) - TIE
+    return np.asarray((best / best.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def win_shares(scores: Mapping[str, Mapping[tuple[str, ...], float]]) -> dict[tuple[str, str], tuple[float, int]]:
+    """For every two methods: in how many of the blocks that both have the first scores higher (a tie counts half), and how many those are."""
+    found = {}
+    for one, mine in scores.items():
+        for other, theirs in scores.items():
+            shared = [(mine[block], theirs[block]) for block in mine if block in theirs]
+            if one != other:
+                found[one, other] = (sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in shared), len(shared))
+    return found
+
+
+def _places(strata: Sequence[str]) -> tuple[I64, I64]:
+    """The number of each block's stratum, and how many blocks each stratum has."""
+    _, place, count = np.unique(np.asarray(strata, dtype=str), return_inverse=True, return_counts=True)
+    return place, count
+
+
+def _merged(strata: Sequence[str]) -> list[str]:
+    """The strata with those of a single block put together; with the smallest other one, if there is only one such."""
+    sizes = {name: strata.count(name) for name in sorted(set(strata))}
+    single = {name for name, size in sizes.items() if size == 1}
+    if len(single) == 1 and len(sizes) > 1:
+        single.add(min((name for name in sizes if name not in single), key=lambda name: (sizes[name], name)))
+    return ["(single blocks)" if name in single else name for name in strata]

@@ -1,0 +1,84 @@
+"""Which runs of a study there are: found by their identity, without preparing or writing anything."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from al3d.compose import chosen_methods, data_source, identity_of
+from al3d.data.prepare import prepare
+from al3d.files import write_json
+from al3d.report.cells import CONF, cells, sweep
+from al3d.run import RunFolder, identity_hash
+
+
+@pytest.fixture
+def options(tiny_root: Path, tmp_path: Path) -> list[str]:
+    return [
+        "dataset=folder",
+        f"dataset.root={tiny_root}",
+        f"paths.data={tmp_path / 'data'}",
+        f"paths.outputs={tmp_path / 'out'}",
+        "rounds.n=2",
+        "acquire=entropy",
+    ]
+
+
+def pretend(options: list[str], tmp_path: Path, *more: str) -> RunFolder:
+    """A run folder with the identity of these options, and nothing in it."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", [*options, *more])
+    source = data_source(config)
+    seed, method, _ = chosen_methods(config)
+    identity = identity_of(config, prepare(source, tmp_path / "data"), {"seed": seed, "acquire": method})
+    folder = RunFolder(tmp_path / "out" / f"pretended-{identity_hash(identity)}")
+    folder.guard(identity)
+    return folder
+
+
+def test_states_of_a_study(options: list[str], tmp_path: Path) -> None:
+    assert [one.state for one in cells([*options, "rng=1"])] == ["new"]
+    assert not (tmp_path / "data").exists() and not (tmp_path / "out").exists(), "asking prepares and writes nothing"
+    one, two = pretend(options, tmp_path, "rng=1"), pretend(options, tmp_path, "rng=2")
+    for index in (0, 1):
+        write_json(one.metrics(index), {})
+    write_json(two.metrics(1), {})  # not the first: what comes later does not count
+    found = cells([*options, "rng=1,2,3"])
+    assert [(cell.state, cell.done, cell.folder) for cell in found] == [("started", 2, one.path), ("started", 0, two.path), ("new", 0, None)]
+    # A later round makes the report old; more rounds make the run unfinished; threads and logger are not what defines a run.
+    (one.path / "report.html").touch()
+    os.utime(one.path / "report.html", (1, 1))
+    assert [cell.state for cell in cells([*options, "rng=1"])] == ["started"]
+    os.utime(one.path / "report.html")
+    assert [(cell.state, cell.done, cell.wanted) for cell in cells([*options, "rng=1", "rounds.n=3"])] == [("started", 2, 3)]
+    assert [cell.state for cell in cells([*options, "rng=1", "trainer.threads=2", "logger=tensorboard"])] == ["finished"]
+    assert [cell.state for cell in cells([*options, "rng=1", "rounds.step=7"])] == ["new"]
+
+
+def test_what_cannot_run_is_refused_alone(options: list[str]) -> None:
+    found = cells([*options, "acquire=random,list"])
+    assert [cell.state for cell in found] == ["new", "refused"]
+    assert "acquire" in found[1].refused and "\t" in found[1].line() and "\n" not in found[1].line()
+
+
+def test_lines_can_be_read_by_a_shell(options: list[str]) -> None:
+    [cell] = cells([*options, "rng=3", "paths.outputs=my outputs"])
+    assert cell.line().split("\t")[:3] == ["new", "0/2", "-"]
+    assert shlex.split(cell.line().split("\t")[3]) == [*options, "rng=3", "paths.outputs=my outputs"]
+
+
+def test_wrong_option_is_named() -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        cells(["nonsense=1"])
+
+
+def test_sweeps_of_an_experiment_are_followed() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        words = sweep(["experiment=table/basal_bins", "rng=1,2"])
+    assert len(words) == 8 and len(set(words)) == 8
+    assert {word for one in words for word in one if word.startswith("row=")} == {"row=basal", "row=basal_6_bins", "row=basal_12_bins", "row=basal_25_bins"}
+    assert all("experiment=table/basal_bins" in one for one in words)

@@ -1,0 +1,176 @@
+"""What the test finds and what it does not call; Holm; intervals; rankings."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from al3d.report.compare.statistics import DRAWS, bootstrap, firsts, holm, kendall, resamples, sign_flip, stratified_mean, weights, win_shares
+from al3d.rng import generator
+
+SEEDS = [seed for seed in ("random", "kcenter", "seedal") for _ in range(6)]
+#: The spread of a block's difference of area, in fractions of mIoU: two networks, trained from the same seed, differ by so much.
+SPREAD = 0.025
+LEVEL = 0.05
+
+
+def studies(count, methods, effect, name, blocks=18):
+    """Differences [studies, methods, blocks] to one shared random run a block: the spread is the difference's, half of its variance random's own."""
+    rng = generator("simulated studies", name)
+    own, shared = rng.normal(0, SPREAD / np.sqrt(2), (count, methods, blocks)), rng.normal(0, SPREAD / np.sqrt(2), (count, 1, blocks))
+    return own - shared + effect
+
+
+def slack(share, count):
+    """Three standard errors of a share that was counted in so many studies."""
+    return 3 * np.sqrt(share * (1 - share) / count)
+
+
+def test_a_true_effect_of_two_points_is_found():
+    found = [sign_flip(one, SEEDS, ("power", place)).p < LEVEL for place, one in enumerate(studies(200, 1, 0.02, "power")[:, 0])]
+    assert np.mean(found) >= 0.80
+
+
+@pytest.mark.slow
+def test_a_true_effect_of_two_points_is_found_after_holm_among_four_methods():
+    effects = np.array([0.02, 0, 0, 0])[:, None]
+    found = [
+        holm([sign_flip(one, SEEDS, ("power", place, m)).p for m, one in enumerate(study)])[0] < LEVEL
+        for place, study in enumerate(studies(400, 4, effects, "family"))
+    ]
+    assert np.mean(found) >= 0.70
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.slow)])
+def test_under_the_null_at_most_one_in_twenty_is_called(count):
+    p = np.array([sign_flip(one, SEEDS, ("null", place)).p for place, one in enumerate(studies(count, 1, 0, "null")[:, 0])])
+    assert np.mean(p < LEVEL) <= LEVEL + slack(LEVEL, len(p))
+    assert np.mean(p < 0.5) == pytest.approx(0.5, abs=slack(0.5, len(p)) + 0.01), "a test that never calls would pass the line above"
+
+
+@pytest.mark.parametrize("blocks", [6, 9])
+def test_the_exact_test_keeps_its_level_too(blocks):
+    strata = ["a", "b", "c"] * (blocks // 3)
+    p = np.array([sign_flip(one, strata, ("null",)).p for one in studies(1000, 1, 0, f"exact {blocks}", blocks)[:, 0]])
+    assert np.mean(p < LEVEL) <= LEVEL + slack(LEVEL, len(p))
+    assert np.mean(p < 0.25) == pytest.approx(0.25, abs=slack(0.25, len(p)) + 2 / 2**blocks)
+
+
+@pytest.mark.parametrize("count", [150, pytest.param(2000, marks=pytest.mark.slow)])
+def test_holm_keeps_a_family_of_methods_that_share_random_at_one_in_twenty(count):
+    calls = [min(holm([sign_flip(one, SEEDS, ("family", m), 2000).p for m, one in enumerate(study)])) < LEVEL for study in studies(count, 4, 0, "null family")]
+    assert np.mean(calls) <= LEVEL + slack(LEVEL, len(calls))
+    assert np.mean(calls) > 0.005
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=6), st.data())
+def test_exact_p_counts_every_pattern(values, data):
+    strata = data.draw(st.lists(st.sampled_from("ab"), min_size=len(values), max_size=len(values)))
+    differences = np.array(values, float)
+    statistic = abs(stratified_mean(differences, strata))
+    patterns = [np.array(signs) for signs in itertools.product((-1, 1), repeat=len(values))]
+    naive = np.mean([abs(stratified_mean(signs * differences, strata)) >= statistic - 1e-12 for signs in patterns])
+    result = sign_flip(differences, strata, ("k",))
+    assert result.exact and result.p == pytest.approx(naive)
+    assert sign_flip(-differences, strata, ("k",)).p == pytest.approx(result.p)
+
+
+def test_the_smallest_p_of_blocks_and_the_draws():
+    assert sign_flip(np.full(5, 1.0), ["a"] * 5, ("k",)).p == pytest.approx(2 / 32)
+    six = sign_flip(np.full(6, 1.0), ["a"] * 6, ("k",))
+    assert six.p == six.smallest == pytest.approx(2 / 64)
+    assert sign_flip(np.zeros(6), ["a"] * 6, ("k",)).p == 1.0
+    many = sign_flip(np.full(40, 1.0), ["a"] * 40, ("k",))
+    assert not many.exact and many.p == many.smallest == pytest.approx(1 / (DRAWS + 1))
+    noisy = generator("d").normal(0.3, 1, 20)
+    assert sign_flip(noisy, ["a"] * 20, ("k",)) == sign_flip(noisy, ["a"] * 20, ("k",))
+    assert sign_flip(noisy, ["a"] * 20, ("k",)).p != sign_flip(noisy, ["a"] * 20, ("other",)).p
+    with pytest.raises(ValueError, match="finite differences"):
+        sign_flip(np.array([np.nan]), ["a"], ("k",))
+
+
+def test_drawn_and_exact_p_agree():
+    values = generator("agree").normal(0.4, 1, 13)
+    exact, drawn = sign_flip(values, ["a"] * 13, ("k",)), sign_flip(values, ["a"] * 13, ("k",), draws=8000)
+    assert exact.exact and not drawn.exact
+    assert drawn.p == pytest.approx(exact.p, abs=slack(exact.p, 8000) + 2e-4)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_what_its_steps_reject(p):
+    adjusted = holm(p)
+    assert all(raw <= high <= 1 for raw, high in zip(p, adjusted, strict=True))
+    for level in (0.01, 0.05, 0.3):
+        order = sorted(range(len(p)), key=lambda place: p[place])
+        rejected = set()
+        for step, place in enumerate(order):
+            if p[place] * (len(p) - step) > level:
+                break
+            rejected.add(place)
+        assert {place for place, value in enumerate(adjusted) if value <= level} == rejected
+
+
+def test_holm_of_a_known_family():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+def test_strata_weigh_the_same():
+    assert weights(["a", "a", "a", "b"]) == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert stratified_mean(np.array([1.0, 2, 3, 10]), ["a", "a", "a", "b"]) == pytest.approx(6)
+
+
+def test_resamples_stay_in_their_stratum_and_single_blocks_are_drawn_together():
+    strata = ["a", "b", "a", "b", "b"]
+    drawn = resamples(strata, ("k",), 500)
+    assert all(strata[block] == strata[place] for row in drawn[:50] for place, block in enumerate(row))
+    assert {int(block) for block in np.unique(drawn)} == set(range(5))
+    alone = resamples(["a", "b", "c"], ("k",), 500)
+    assert all(set(np.unique(column)) == {0, 1, 2} for column in alone.T)
+    one = resamples(["a", "b", "b", "b"], ("k",), 500)
+    assert set(np.unique(one[:, 0])) == {0, 1, 2, 3}
+
+
+def test_the_spread_of_the_bootstrap_is_that_of_the_stratified_mean():
+    values, strata = generator("spread").normal(0, 1, 9), ["a"] * 3 + ["b"] * 6
+    a, b = values[:3], values[3:]
+    expected = np.sqrt((a.var(ddof=1) / 3 + b.var(ddof=1) / 6) / 4)
+    interval = bootstrap(values, strata, ("k",), level=0.6827)
+    assert interval.mean == pytest.approx((a.mean() + b.mean()) / 2)
+    assert (interval.high - interval.low) / 2 == pytest.approx(expected, rel=0.08)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    samples = studies(200, 1, 0.02, "coverage")[:, 0]
+    intervals = [bootstrap(one, SEEDS, ("cover", place), draws=1000) for place, one in enumerate(samples)]
+    assert np.mean([one.low <= 0.02 <= one.high for one in intervals]) == pytest.approx(0.935, abs=slack(0.935, 200))
+
+
+def test_one_block_has_no_interval():
+    interval = bootstrap(np.array([0.3]), ["a"], ("k",))
+    assert (interval.mean, interval.low, interval.high) == (0.3, None, None)
+
+
+def test_kendall_is_scipys():
+    scores = generator("tau").integers(0, 5, (6, 7)).astype(float)
+    ours = kendall(scores)
+    for one, other in itertools.combinations(range(6), 2):
+        assert ours[one, other] == pytest.approx(stats.kendalltau(scores[one], scores[other]).statistic)
+    assert np.isnan(kendall(np.array([[1.0, 1.0], [1.0, 2.0]]))[0, 1])
+
+
+def test_who_is_first_and_who_wins():
+    scores = np.array([[1.0, 2.0, 0.0]] * 4)
+    assert firsts(scores, ["a"] * 4, ("k",), 200).tolist() == [0, 1, 0]
+    assert firsts(np.ones((4, 2)), ["a"] * 4, ("k",), 200) == pytest.approx([0.5, 0.5])
+    close = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    assert firsts(close, ["a"] * 4, ("k",), 4000) == pytest.approx([0.5, 0.5], abs=0.03)
+    wins = win_shares({"x": {("a", "1"): 0.5, ("a", "2"): 0.5}, "y": {("a", "1"): 0.4, ("a", "2"): 0.5, ("a", "3"): 9.0}})
+    assert wins == {("x", "y"): (1.5, 2), ("y", "x"): (0.5, 2)}
