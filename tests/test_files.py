@@ -1,13 +1,12 @@
 """Whole files and folders: never half of one, whatever happens while it is written."""
 
 import errno
-import os
 
 import numpy as np
 import pytest
 
 from al3d import files
-from al3d.files import read_json, whole_file, whole_folder, write_json
+from al3d.files import read_json, temporary_beside, whole_file, whole_folder, write_json
 
 
 def names(folder):
@@ -71,7 +70,7 @@ def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path, monkeypatch, numb
 
 
 def test_stale_temporaries_do_not_matter(tmp_path):
-    stale = tmp_path / f".f.{os.getpid()}.tmp"
+    stale = temporary_beside(tmp_path / "f")
     stale.mkdir()
     (stale / "junk").write_text("junk")
     (tmp_path / ".a.json.1.tmp").write_text("ju")

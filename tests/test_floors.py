@@ -17,11 +17,11 @@ SOURCE = REPOSITORY / "src" / "al3d"
 
 #: From the ground up. A module imports from its own floor and from lower ones; a part that is not named here fails.
 FLOORS = (
-    {"types", "rng", "run", "files", "progress", "command", "launchers"},
+    {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "launchers"},
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features"},
     {"learn", "acquire"},
-    {"rounds", "report", "compose", "main", "predict"},
+    {"rounds", "sharing", "report", "compose", "main", "predict"},
 )
 #: Commands that compose a configuration as train.py does: they stand above everything, and nothing imports them.
 SCRIPTS = {"al3d.data.check", "al3d.units.report"}

@@ -1,6 +1,7 @@
 """The run folder: named by what defines the run, guarded against another run."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -64,6 +65,54 @@ def test_execution_is_appended_to(tmp_path):
     folder.log_execution({"devices": 2, "path": tmp_path})
     lines = [json.loads(line) for line in (folder.path / "execution.jsonl").read_text().splitlines()]
     assert [line["devices"] for line in lines] == [1, 2] and all(line["process"] > 0 for line in lines)
+
+
+def owned(folder, **changes):
+    """A lock in the folder that looks like one of another process."""
+    with folder.alone():
+        content = json.loads((folder.path / "run.lock").read_text())
+    (folder.path / "run.lock").write_text(json.dumps({**content, "token": "abc", **changes}))
+
+
+def test_two_processes_never_write_one_folder_and_the_other_is_named(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.alone():
+        for refused in (folder.check_free, folder.alone().__enter__):
+            with pytest.raises(
+                ValueError, match=rf"run is written by process {os.getpid()} on .* \(since 2.*, last sign of life 0 s ago: wait .*kill {os.getpid()}"
+            ):
+                refused()
+    folder.check_free()
+    owned(folder, host="node7", process=12, space="another machine")
+    with pytest.raises(ValueError, match=r"process 12 on node7 .*5 minutes after its last sign of life, or delete .*run\.lock"):
+        folder.check_free()
+    (folder.path / "run.lock").unlink()
+    with folder.alone():
+        pass
+    assert list(folder.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["ended here", "silent elsewhere"])
+def test_the_folder_of_a_process_that_is_gone_is_taken_over_and_the_log_says_so(tmp_path, how):
+    folder = RunFolder(tmp_path / "run")
+    owned(folder, **({"birth": 1} if how == "ended here" else {"host": "node7", "space": "another machine"}))
+    if how != "ended here":
+        os.utime(folder.path / "run.lock", (0, 0))
+    folder.check_free()
+    with folder.alone():
+        line = json.loads((folder.path / "execution.jsonl").read_text())
+    assert line["took_over_from"].startswith(f"process {os.getpid()} on ")
+    assert not (folder.path / "run.lock").exists()
+
+
+def test_the_other_ranks_of_a_run_share_the_first_ones_lock(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    with folder.alone():
+        monkeypatch.setenv("RANK", "1")
+        with folder.alone():
+            pass
+        monkeypatch.setenv("RANK", "0")
+        assert (folder.path / "run.lock").is_file()
 
 
 def test_rank_comes_from_the_launcher(monkeypatch):

@@ -31,13 +31,17 @@ from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.store import Store
 from al3d.files import whole_file
 from al3d.learn.evaluation import Evaluation
+from al3d.learn.on_device import check_compute
 from al3d.progress import console
 from al3d.rounds import Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
+from al3d.sharing import Sharing, first_round
+from al3d.sparse.backend import Own
+from al3d.sparse.engine import engine_name
 from al3d.types import PENULTIMATE, Source
 
 #: What may change between restarts: how a run is executed, and how far it goes.
-EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers")
+EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers", "compute")
 #: Options of `rounds` that came after the first runs, with what those did.
 ADDED_TO_ROUNDS: Mapping[str, Any] = {"first_steps": None, "first_epochs": None, "optimizer": "fresh", "accumulate": 1}
 Tree = dict[str, Any]
@@ -49,6 +53,7 @@ def study_of(config: DictConfig) -> Study:
     Raises: ValueError or FileNotFoundError naming the option or file, the value and the way out.
     """
     limit_threads(config.trainer.threads)
+    check_compute(config.trainer.compute)
     quiet_libraries()
     source = data_source(config)
     seed, method, plan = chosen_methods(config)
@@ -58,12 +63,14 @@ def study_of(config: DictConfig) -> Study:
     module = partial(instantiate(config.learner), classes=len(source.classes), rng=config.rng)
     evaluation = Evaluation(**plain(config)["eval"])
     module(net=torch.nn.Identity())  # a wrong option of the learner costs no time either
-    net = partial(instantiate(config.net), len(inputs), len(source.classes))
+    engine = OmegaConf.select(config, "sparse.engine", default="auto")
+    net = partial(instantiate(config.net), len(inputs), len(source.classes), **({} if engine == "auto" else {"engine": engine}))
     with unwrapped(ValueError, OSError):
         start = instantiate(config.start)
     with torch.device("meta"):
         empty = net()
     start.check(empty)  # nor does a file that does not fit
+    say(f"sparse convolution: {convolving(empty, config.trainer.accelerator, config.trainer.precision)}")
     for group, chosen in (("seed", seed), ("acquire", method)):
         _check_source(chosen, source, group)
     store = prepared(config, source, (seed, method))
@@ -72,8 +79,9 @@ def study_of(config: DictConfig) -> Study:
     identity = identity_of(config, store, {"seed": seed, "acquire": method}, start.identity)
     folder = run_folder(config, identity)
     tree = plain(config)
-    execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"])}
+    execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"]), "engine": engine}
     if first_process():
+        folder.check_free()
         folder.log_execution(execution)
         with whole_file(folder.path / "config.yaml") as temporary:
             temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
@@ -82,6 +90,7 @@ def study_of(config: DictConfig) -> Study:
     oracle = instantiate(config.oracle)(store)
     base = base_points(store, config.rounds.base, method)
     _check_total(config, base, plan)
+    shared = config.paths.get("shared") if oracle.simulated else None
     ranks = _ranks(config)
     counted = voxel_counts(store, voxeliser.size) if plan.batch_voxels is not None or ranks > 1 else None
     data = partial(
@@ -115,9 +124,11 @@ def study_of(config: DictConfig) -> Study:
         start=start,
         module=module,
         data=data,
-        trainer=partial(make_trainer, {key: value for key, value in tree["trainer"].items() if key not in ("threads", "workers")}),
+        trainer=partial(make_trainer, {key: value for key, value in tree["trainer"].items() if key not in ("threads", "workers", "compute")}),
+        compute=config.trainer.compute,
         loggers=[instantiate(choice, _convert_="all") for choice in config.logger.values()],
         config=tree,
+        sharing=None if shared is None else Sharing(Path(shared), first_round(identity, base, tree["trainer"])),
     )
 
 
@@ -142,6 +153,16 @@ def data_source(config: DictConfig) -> Source:
     if config.dataset.inputs is None:
         config.dataset.inputs = [*source.features, "x", "y", "z"]
     return source
+
+
+def convolving(net: torch.nn.Module, accelerator: str, precision: str | int) -> str:
+    """Who convolves in a network on the device that this configuration gets here."""
+    device = torch.device("cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
+    types = {"16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}
+    backend = getattr(net, "backend", None)
+    if not isinstance(backend, Own):
+        return getattr(backend, "name", "as the network does it")
+    return f"al3d's {engine_name(backend.engine, device, types.get(str(precision).split('-')[0], torch.float32))} engine on {device.type}"
 
 
 def voxels_of(config: DictConfig, source: Source) -> tuple[Voxeliser, Crop | None]:
@@ -205,8 +226,9 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
         voxel_counts(store, counted, jobs)
     for method in methods:
         prepare_features(store, method, jobs)
-    with whole_file(ready) as temporary:
-        temporary.write_text(store.data_hash, encoding="utf-8")
+    if not ready.is_file():  # a store that is there may be read-only
+        with whole_file(ready) as temporary:
+            temporary.write_text(store.data_hash, encoding="utf-8")
     return store
 
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+#: What the system answers when something does not fit: the disk, a quota, a limit on the size of files.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class DiskFull(OSError):
+    """There is no space left; the message names the file and the way out."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, remove it when it does not.
 
-    Raises: OSError with the disk, the file and the way out when no space is left; nothing half-written stays.
+    Raises: DiskFull with the file and the way out when no space is left; nothing half-written stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -37,10 +47,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` (replacing an older one) when the block ends well.
 
-    Raises: OSError as `whole_file`.
+    Raises: DiskFull as `whole_file`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
@@ -48,14 +58,26 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
                 _flush(file)
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        _rename_over(temporary, path)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name beside `path` that no other process uses, also not on another machine that sees the same files."""
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+
+
+def explained(error: OSError, path: Path) -> OSError:
+    """`error`, or, when it says that something is full and no file is named yet, what a person should know about that."""
+    if error.errno not in FULL or isinstance(error, DiskFull):
+        return error
+    limit = ": the process may not write larger files (ulimit -f)" if error.errno == errno.EFBIG else ": free some on that disk"
+    return DiskFull(error.errno, f"no space left for {path}{limit} and run the same command again; what was finished is kept")
 
 
 def remove_leftovers(folder: Path, seconds: float = 24 * 3600.0) -> list[Path]:
@@ -95,7 +117,29 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _explained(error: OSError, path: Path) -> OSError:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return error
-    return OSError(error.errno, f"no space left for {path}: free some on that disk and run the same command again; what was finished is kept")
+def _rename_over(temporary: Path, path: Path) -> None:
+    """Rename a folder to `path`; one that is there is moved aside first, so that nobody ever sees a part of it."""
+    old = temporary.with_name(f"{temporary.name[: -len('.tmp')]}.old.tmp")
+    for _ in range(100):
+        try:
+            os.replace(temporary, path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        with suppress(FileNotFoundError):  # another process has replaced it just now
+            os.rename(path, old)
+        _remove(old)
+    raise OSError(errno.EEXIST, f"{path} comes back as often as it is replaced: another process writes it; end that one")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@cache
+def _machine() -> str:
+    return hashlib.blake2b(socket.gethostname().encode(), digest_size=3).hexdigest()

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
 
 from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.callback import ActiveLearning
@@ -23,10 +22,11 @@ from al3d.data.datamodule import RoundData
 from al3d.data.holdout import Holdout
 from al3d.data.labels import LabelState
 from al3d.data.store import Store
-from al3d.files import read_json, write_json
+from al3d.files import explained, read_json, write_json
 from al3d.learn.checkpoint import DataWait, Resume, ShowProgress, load_weights
 from al3d.learn.evaluation import Evaluation, KeepBest
 from al3d.learn.metrics import scores
+from al3d.learn.on_device import computing
 from al3d.learn.segmenter import Segmenter
 from al3d.progress import console, stage
 from al3d.report.html import write_report
@@ -35,6 +35,7 @@ from al3d.report.rounds import find_full_supervision, read_rounds
 from al3d.report.table import counted, round_table
 from al3d.rng import seed_of
 from al3d.run import RunFolder, first_process, wait_for
+from al3d.sharing import Sharing, taking_part
 from al3d.types import I64, Oracle
 
 MakeTrainer = Callable[..., pl.Trainer]
@@ -100,7 +101,8 @@ class Plan:
 class Study:
     """Everything one run is made of; `net()` makes a fresh network, `module(net, round)` wraps it, `trainer` makes a Trainer.
 
-    `pseudo` is the second acquirer, whose choices are labelled by the network for one round, if there is one.
+    `pseudo` is the second acquirer, whose choices are labelled by the network for one round, if there is one. `sharing` says where the first
+    round is looked for before it is trained.
     """
 
     folder: RunFolder
@@ -120,6 +122,8 @@ class Study:
     pseudo: Acquirer | None = None
     evaluation: Evaluation = field(default_factory=Evaluation)
     start: Callable[[torch.nn.Module], object] | None = None
+    sharing: Sharing | None = None
+    compute: str = "auto"
 
     def __post_init__(self) -> None:
         if self.plan.init == "best" and not self.evaluation.selects:
@@ -140,19 +144,39 @@ class Study:
         """The checkpoint that stands for a round: its last, or its best."""
         return self.folder.best(round_index) if self.evaluation.selects else self.folder.weights(round_index)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network of this process computes."""
+        return self.trainer(logger=False, default_root_dir=self.folder.path).strategy.root_device
+
     def pool(self, method: Acquirer, round_index: int) -> Pool:
         """The pool as `method` sees it after round `round_index`."""
         return Pool(self.store, self.labels, method, self.rng, round_index)
 
 
 def run(study: Study) -> Path:
-    """Do every step that is not done yet and return the report's path (the run folder's, if stopped after one step)."""
+    """Do every step that is not done yet and return the report's path (the run folder's, if stopped after one step).
+
+    Raises: ValueError when another process works on the same run; DiskFull when there is no space left.
+    """
+    folder = study.folder
     try:
-        for step in steps(study):
-            step()
-            if study.plan.stop_after == "step":
-                return study.folder.path
-        return report(study)
+        with folder.alone(), taking_part(study.sharing, folder) as first:
+            if first is not None and first.taken is not None:
+                console.print(f"round 0: taken from {first.taken}", markup=False)
+                show_round(study, 0)
+            for step in steps(study):
+                step()
+                if first is not None:
+                    first.publish()
+                if study.plan.stop_after == "step":
+                    return folder.path
+            return report(study)
+    except OSError as error:
+        full = explained(error, folder.path)
+        if full is error:
+            raise
+        raise full from error
     finally:
         for choice in study.loggers:
             choice.close()
@@ -229,7 +253,12 @@ def test(study: Study, index: int) -> None:
         wait_for(folder.metrics(index))
         return
     write_json(folder.metrics(index), judged(study, index, confusions, time.perf_counter() - started))
-    records = read_rounds(folder.path)
+    show_round(study, index)
+
+
+def show_round(study: Study, index: int) -> None:
+    """Print the table of a judged round and log its point of the curve."""
+    records = read_rounds(study.folder.path)
     console.print(round_table(records[index], study.store.classes, records[index - 1] if index else None))
     log_curve(study, index)
 
@@ -270,7 +299,8 @@ def predict(study: Study, index: int) -> None:
     data = study.data(labels=study.labels, round_index=index, batches=1, blocks=blocks, reach=harvest.to_predict, views=study.method.views)
     with stage(f"round {index}: predict the pool", len(harvest.to_predict(blocks)), quiet=_quiet()) as line:
         trainer = study.trainer(callbacks=[harvest, ShowProgress(line)], logger=False, default_root_dir=study.folder.path)
-        trainer.predict(module, datamodule=data, return_predictions=False)
+        with computing(study.compute, trainer.strategy.root_device):
+            trainer.predict(module, datamodule=data, return_predictions=False)
 
 
 def select(study: Study, method: Acquirer, index: int) -> None:
@@ -286,13 +316,15 @@ def select(study: Study, method: Acquirer, index: int) -> None:
             wait_for(file)
         units = join([load_units(file) for file in files])
     else:
-        units = pool.harvest_unpredicted()
+        with computing(study.compute, study.device):
+            units = pool.harvest_unpredicted()
     second = None
     if study.pseudo is not None and index >= 0:
         units = without(units, guessed_before(pool, units))
         classes = PredictedClasses(pool, partial(classes_file, study, index))
         second = partial(guess, pool, study.pseudo, units, study.oracle, study.base, classes)
-    buy(pool, units, study.oracle, study.base, study.folder.round(index) / "selection.parquet" if index >= 0 else None, second)
+    with computing(study.compute, study.device):
+        buy(pool, units, study.oracle, study.base, study.folder.round(index) / "selection.parquet" if index >= 0 else None, second)
     bought = study.labels.purchase(index + 1)
     name = f"{bought['name']}, unit {bought['unit']},"
     step = "seed" if index < 0 else f"round {index}"
@@ -319,17 +351,9 @@ def report(study: Study) -> Path:
 
 
 def log_curve(study: Study, index: int) -> None:
-    """Send one point of the learning curve to every logger."""
-    record = read_json(study.folder.metrics(index))
-    names = study.store.classes.names
-    values = {"curve/miou": record["miou"], "curve/labelled_percent": record["labelled_percent"], "curve/labelled_points": record["labelled_points"]}
-    values |= {f"iou/{name}": value for name, value in zip(names, record["iou"], strict=True) if value is not None}
-    values |= {f"pseudo/{key}": record["pseudo"][key] for key in ("points", "accuracy") if record.get("pseudo", {}).get(key) is not None}
+    """Show a finished round to every logger."""
     for choice in study.loggers:
-        log: Logger = choice.open(study.folder.path, index, _steps_before(study, index), study.config)
-        log.log_metrics(values, step=record["steps"])
-        log.save()
-        log.finalize("success")
+        choice.finished(study.folder.path, index, study.store.classes.names)
 
 
 def harvester(study: Study, index: int) -> ActiveLearning:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from al3d.files import read_json, write_json
+from al3d.locks import EXPIRES, Owner, gone, lock, owner_of, silence
 
 Tree = Mapping[str, Any]
 
@@ -64,6 +66,11 @@ class RunFolder:
         """What the round's network scored."""
         return self.round(round_index) / "metrics.json"
 
+    @property
+    def shared(self) -> Path:
+        """Whose first round this is: `shared_from` names the run that trained it, null for this one."""
+        return self.round(0) / "shared.json"
+
     def units(self, round_index: int, block: int) -> Path:
         """The harvested rows of one block of pool scenes."""
         return self.round(round_index) / "units" / f"{block:05d}.npz"
@@ -85,6 +92,45 @@ class RunFolder:
                 f"{self.path} belongs to another run. These keys differ (there -> now):\n  {listing}\n"
                 "Use the folder's own configuration, or leave paths.run empty so that this run gets a folder of its own."
             )
+
+    def check_free(self) -> None:
+        """Refuse the folder while another process writes it. Raises: ValueError naming that process and the way out."""
+        owner = owner_of(self._lock)
+        if owner is not None and not gone(self._lock, owner):
+            raise ValueError(self._busy(owner))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder while the block runs: the first process does, for all ranks of the run.
+
+        A lock whose process is gone is taken over, and `execution.jsonl` says so. Raises: ValueError as `check_free`.
+        """
+        if not first_process():
+            yield
+            return
+        before = owner_of(self._lock)
+        mine = lock(self._lock, self.path.name)
+        if isinstance(mine, Owner):
+            raise ValueError(self._busy(mine))
+        try:
+            if before is not None:
+                self.log_execution({"took_over_from": str(before)})
+            yield
+        finally:
+            mine.release()
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / "run.lock"
+
+    def _busy(self, owner: Owner) -> str:
+        silent = silence(self._lock)
+        sign = "" if silent is None else f", last sign of life {max(0.0, silent):.0f} s ago"
+        return (
+            f"{self.path} is written by {owner}{sign}: wait until it has ended, or end it there (kill {owner.process}). In a sweep, two cells that "
+            f"are the same run meet here. If the process is gone, run the same command again {EXPIRES / 60:.0f} minutes after its last sign of life, or "
+            f"delete {self._lock}"
+        )
 
     def log_execution(self, settings: Tree) -> None:
         """Append how this process was started: what may change between restarts."""
@@ -117,8 +163,13 @@ def first_process() -> bool:
 
 def wait_for(path: Path, seconds: float = 24 * 3600.0, interval: float = 0.2) -> None:
     """Wait until another process has written `path`. Raises: TimeoutError naming the file."""
+    wait_until(path.exists, str(path), seconds, interval)
+
+
+def wait_until(there: Callable[[], bool], what: str, seconds: float = 24 * 3600.0, interval: float = 0.2) -> None:
+    """Wait until `there` says so, for what another process writes. Raises: TimeoutError naming `what`."""
     limit = time.monotonic() + seconds
-    while not path.exists():
+    while not there():
         if time.monotonic() > limit:
-            raise TimeoutError(f"{path} did not appear within {seconds:.0f} s: did the first process stop? Run the same command again")
+            raise TimeoutError(f"{what} did not appear within {seconds:.0f} s: did the first process stop? Run the same command again")
         time.sleep(interval)

@@ -59,16 +59,14 @@ def test_states_of_a_study(options: list[str], tmp_path: Path) -> None:
     assert [cell.state for cell in cells([*options, "rng=1", "rounds.step=7"])] == ["new"]
 
 
-def test_what_cannot_run_is_refused_alone(options: list[str]) -> None:
-    found = cells([*options, "acquire=random,list"])
+def test_what_cannot_run_is_refused_alone_and_lines_can_be_read_by_a_shell(options: list[str]) -> None:
+    found = cells([*options, "acquire=random,list", "paths.outputs=my outputs"])
     assert [cell.state for cell in found] == ["new", "refused"]
-    assert "acquire" in found[1].refused and "\t" in found[1].line() and "\n" not in found[1].line()
-
-
-def test_lines_can_be_read_by_a_shell(options: list[str]) -> None:
-    [cell] = cells([*options, "rng=3", "paths.outputs=my outputs"])
-    assert cell.line().split("\t")[:3] == ["new", "0/2", "-"]
-    assert shlex.split(cell.line().split("\t")[3]) == [*options, "rng=3", "paths.outputs=my outputs"]
+    assert "acquire.score.file" in found[1].refused
+    fields = [cell.line().split("\t") for cell in found]
+    assert fields[0][:3] == ["new", "0/2", "-"] and fields[1][:2] == ["refused", "-"] and fields[1][2] == found[1].refused
+    for words, method in zip(fields, ("random", "list"), strict=True):
+        assert shlex.split(words[3]) == [*options, f"acquire={method}", "paths.outputs=my outputs"]
 
 
 def test_wrong_option_is_named() -> None:

@@ -34,7 +34,7 @@ def options(tiny_root: Path, tmp_path: Path) -> Callable[..., list[str]]:
     def make(*more: str) -> list[str]:
         method = [word for word in more if word.startswith("acquire=")]
         small = [word for word in SMALL if not (method and method != ["acquire=redal"] and word.startswith("acquire.pick"))]
-        return [*small, f"dataset.root={tiny_root}", f"paths.data={tmp_path / 'data'}", f"paths.outputs={tmp_path / 'outputs'}", *more]
+        return [*small, f"dataset.root={tiny_root}", f"paths.data={tmp_path / 'data'}", f"paths.outputs={tmp_path / 'outputs'}", "paths.shared=null", *more]
 
     return make
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from al3d.sparse import Conv3d, Geometry, SparseTensor, TransposedConv3d, convolve, engine, matmul, narrow
+from al3d.sparse import Conv3d, Geometry, SparseTensor, TransposedConv3d, convolve, loop, matmul, narrow
 
 SIZE = 8
 LOW = -4
@@ -75,11 +75,11 @@ KINDS = ["one", "three", "down", "up"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("chunk", [engine.CHUNK, 7])
+@pytest.mark.parametrize("chunk", [loop.CHUNK, 7])
 @pytest.mark.parametrize("limit", [0, narrow.CHANNELS])
 def test_equals_dense_convolution(kind: str, chunk: int, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both engines (the narrow one is off at limit 0), in large and in small pieces."""
-    monkeypatch.setattr(engine, "CHUNK", chunk)
+    monkeypatch.setattr(loop, "CHUNK", chunk)
     monkeypatch.setattr(narrow, "BLOCK", chunk)
     monkeypatch.setattr(narrow, "CHANNELS", limit)
     torch.manual_seed(1)
@@ -261,8 +261,13 @@ def test_initial_kernels_fill_their_range() -> None:
 
 
 def test_wrong_uses_name_the_remedy() -> None:
-    with pytest.raises(ValueError, match="stride"):
-        Conv3d(3, 5, 3, 2)
+    for kernel, stride, dilation in ((2, 1, 1), (4, 2, 1), (3, 3, 1), (1, 2, 1), (3, 1, 0), (2, 2, 2), (0, 1, 1)):
+        with pytest.raises(ValueError, match=f"kernel {kernel}, stride {stride}, dilation {dilation}"):
+            Conv3d(3, 5, kernel, stride, dilation=dilation)
+    with pytest.raises(ValueError, match="Conv3d"):
+        TransposedConv3d(3, 5, kernel=1, stride=1)
+    with pytest.raises(ValueError, match="room for 767"):
+        Conv3d(3, 3, 5, dilation=400)(SparseTensor.build(voxels(0), torch.zeros(len(voxels(0)), 3)))
     with pytest.raises(ValueError, match="stride 1"):
         TransposedConv3d(3, 3)(SparseTensor.build(voxels(0), torch.zeros(len(voxels(0)), 3)))
     pairs = Geometry(voxels(0)).neighbors(1)

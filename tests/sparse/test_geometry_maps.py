@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from al3d.sparse import LIMIT, BatchNorm, Geometry, Linear, SparseTensor
-from al3d.sparse.keys import BATCH_LIMIT, decode, encode, halve, kernel_offsets, octant
+from al3d.sparse import LIMIT, BatchNorm, Geometry, KernelMap, Linear, SparseTensor, maps
+from al3d.sparse.backend import Kernel
+from al3d.sparse.keys import BATCH_LIMIT, decode, double, encode, halve, kernel_offsets, octant
 
 AXIS = st.integers(-LIMIT, LIMIT)
 ROWS = st.lists(st.tuples(st.integers(0, BATCH_LIMIT), AXIS, AXIS, AXIS), min_size=1, max_size=20)
@@ -31,6 +33,7 @@ def test_keys_decode_and_sort_like_coordinates(rows: list[tuple[int, int, int, i
     assert decode(keys.sort().values).tolist() == [list(row) for row in sorted(rows)]
     parents = [[batch, *(axis // 2 for axis in xyz)] for batch, *xyz in rows]
     assert decode(halve(keys)).tolist() == parents
+    assert torch.equal(double(halve(keys)) + keys.new_tensor([((x % 2) << 32) + ((y % 2) << 16) + z % 2 for _, x, y, z in rows]), keys)
     assert octant(keys).tolist() == [4 * (x % 2) + 2 * (y % 2) + z % 2 for _, x, y, z in rows]
 
 
@@ -68,12 +71,47 @@ def test_maps_equal_a_search_over_all_pairs(rows: set[tuple[int, int, int, int]]
     geometry = Geometry(as_coord(rows))
     fine, coarse = geometry.coord(1).tolist(), geometry.coord(2).tolist()
     assert coarse == [list(row) for row in sorted({(b, x // 2, y // 2, z // 2) for b, x, y, z in rows})]
-    for kernel_map, size, out, step in ((geometry.neighbors(1), 3, fine, 1), (geometry.down(1), 2, coarse, 2)):
-        for k, offset in enumerate(kernel_offsets(size)):
-            if k != kernel_map.center:
-                found = list(zip(kernel_map.source[k].tolist(), kernel_map.target[k].tolist(), strict=True))
-                assert len(found) == len(set(found))
-                assert set(found) == pairs_of(fine, out, offset, step)
+    for shape in (Kernel(3), Kernel(2, 2)):
+        assert_pairs(geometry.pairs(1, shape), shape, fine, fine if shape.step == 1 else coarse)
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(rows=CLUSTER, shape=st.sampled_from([Kernel(1), Kernel(5), Kernel(3, 1, 3), Kernel(3, 2), Kernel(3, 2, 2), Kernel(5, 2)]))
+def test_maps_of_every_shape_equal_a_search_over_all_pairs(rows: set[tuple[int, int, int, int]], shape: Kernel) -> None:
+    geometry = Geometry(as_coord(rows))
+    fine = geometry.coord(1).tolist()
+    out = fine if shape.step == 1 else geometry.coord(2).tolist()
+    kernel_map = geometry.pairs(1, shape)
+    assert_pairs(kernel_map, shape, fine, out)
+    back = geometry.pairs(shape.step, replace(shape, transposed=True))
+    assert (back.rows_in, back.rows_out, back.center) == (kernel_map.rows_out, kernel_map.rows_in, kernel_map.center)
+    assert back.source == kernel_map.target and back.target == kernel_map.source
+
+
+def assert_pairs(kernel_map: KernelMap, shape: Kernel, fine: list[list[int]], out: list[list[int]]) -> None:
+    """Pairs and table are those of the twin, and rows ascend under every offset."""
+    assert (kernel_map.center is not None) == (shape.step == 1)
+    for k, offset in enumerate(kernel_offsets(shape.size)):
+        x, y, z = (shape.dilation * step for step in offset)
+        expected = pairs_of(fine, out, (x, y, z), shape.step)
+        column = kernel_map.table[:, k].tolist()
+        assert {(i, o) for o, i in enumerate(column) if i >= 0} == expected
+        if k == kernel_map.center:
+            assert len(kernel_map.source[k]) == len(kernel_map.target[k]) == 0
+            continue
+        found = list(zip(kernel_map.source[k].tolist(), kernel_map.target[k].tolist(), strict=True))
+        assert found == sorted(found) and set(found) == expected and len(found) == len(expected)
+        assert [o for _, o in found] == sorted(o for _, o in found)
+
+
+def test_looking_up_together_equals_one_by_one() -> None:
+    """The way of an accelerator, which waits once, against that of a CPU."""
+    keys = Geometry(as_coord({(0, x, y, (x * y) % 5) for x in range(-6, 6) for y in range(9)})).keys(1)
+    queries = [keys + step for step in (0, 1, -1, 5 << 16, 1 << 40)]
+    together, one_by_one = list(maps._together(keys, queries)), list(maps._one_by_one(keys, queries))
+    assert len(together) == len(queries) and len(together[0][0]) == len(keys) and len(together[-1][0]) == 0
+    assert all(torch.equal(a, b) for ours, theirs in zip(together, one_by_one, strict=True) for a, b in zip(ours, theirs, strict=True))
+    assert list(maps._together(keys, [])) == []
 
 
 def test_sorted_input_is_not_permuted() -> None:

@@ -11,6 +11,7 @@ from scipy import sparse
 from al3d.acquire.budget import Ledger
 from al3d.acquire.distances import plain
 from al3d.acquire.pick import admit_in_order
+from al3d.arrays import elsewhere
 from al3d.features.kmeans import kmeans_labels
 from al3d.rng import Key
 from al3d.types import F32, F64, I32, I64, Units
@@ -123,6 +124,9 @@ def copies(feature: F32) -> tuple[int, I64]:
 
 def from_centre(feature: F32, label: I32) -> F64:
     """The squared distance of every row f32[U,D] to the mean row of its cluster: f64[U]."""
+    other = elsewhere("numbers", feature.size, feature)
+    if other is not None:
+        return other.from_centre(feature, label)
     blocks = [slice(start, start + BLOCK) for start in range(0, len(feature), BLOCK)]
     count = np.bincount(label)
     centre = np.zeros((len(count), feature.shape[1]))

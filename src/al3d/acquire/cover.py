@@ -10,6 +10,7 @@ import numpy as np
 
 from al3d.acquire.budget import Ledger
 from al3d.acquire.distances import plain, squared_distance
+from al3d.arrays import Balls, elsewhere
 from al3d.features.kmeans import kmeans_labels
 from al3d.rng import Key, generator
 from al3d.types import F32, I32, I64, Units
@@ -53,7 +54,7 @@ class ProbCover:
         if not len(rows):
             return
         feature = plain(units.feature, rows)
-        pairs = Pairs(feature)
+        pairs = balls(feature)
         cover = _Cover(pairs, pure_radius_squared(pairs, kmeans_labels(feature, self.pseudo_classes, self.kmeans), self.purity))
         while not ledger.full:
             row = cover.best()
@@ -69,7 +70,13 @@ class ProbCover:
         return np.sort(generator(*key, "candidates").choice(rows, self.candidates, replace=False))
 
 
-def pure_radius_squared(pairs: Pairs, label: I32, purity: float) -> float:
+def balls(feature: F32) -> Balls:
+    """`Pairs`, or their like elsewhere."""
+    other = elsewhere("products", len(feature) * feature.size, feature)
+    return Pairs(feature) if other is None else other.balls(feature)
+
+
+def pure_radius_squared(pairs: Balls, label: I32, purity: float) -> float:
     """The square of the largest radius at which a share `purity` of the open balls around all rows holds no row of another label.
 
     Infinite when all labels are equal.
@@ -82,7 +89,7 @@ def pure_radius_squared(pairs: Pairs, label: I32, purity: float) -> float:
 class _Cover:
     """Which rows are covered, and how many uncovered ones each row that is still there would cover."""
 
-    def __init__(self, pairs: Pairs, squared: float) -> None:
+    def __init__(self, pairs: Balls, squared: float) -> None:
         self.pairs = pairs
         self.nearest = np.full(len(pairs), np.inf, np.float32)
         self.there = np.ones(len(pairs), dtype=bool)

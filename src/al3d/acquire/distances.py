@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from al3d.arrays import Covering, elsewhere
 from al3d.types import F32, F64, I32, I64, Array
 
 #: Pairs of rows whose distances are held at once.
@@ -41,6 +42,18 @@ def squared_distance(rows: F32, centre: F32) -> F32:
     return result
 
 
+def distances_to(rows: F32, centre: F32) -> F32:
+    """`squared_distance`, or elsewhere."""
+    other = elsewhere("numbers", rows.size, rows)
+    return squared_distance(rows, centre) if other is None else other.squared_distance(rows, centre)
+
+
+def covering(feature: F32, taken: I64) -> Covering:
+    """`Nearest`, or its like elsewhere."""
+    other = elsewhere("numbers", feature.size, feature)
+    return Nearest(feature, taken) if other is None else other.covering(feature, taken)
+
+
 class Nearest:
     """`distance` f32[U]: the squared distance of every row to the nearest row taken so far, as rows are taken one after the other.
 
@@ -66,6 +79,23 @@ class Nearest:
         gap = squared_distance(self._taken[: self._count], centre)
         _approach(self.feature, centre, self._length, self._length[row], gap, self._count, self._owner, self.distance)
         self._count += 1
+
+    def close(self, rows: Array | int, to: float) -> None:
+        """Set the distance of some rows (a mask, indices, or one) to 0 or less."""
+        self.distance[rows] = to
+
+    def farthest(self) -> tuple[int, float]:
+        """The first row of the largest distance, and that distance."""
+        row = int(np.argmax(self.distance))
+        return row, float(self.distance[row])
+
+    def sums(self, block: int) -> F64:
+        """The sums of the distances of so many consecutive rows each."""
+        return np.asarray(np.add.reduceat(self.distance, np.arange(0, len(self.distance), block), dtype=np.float64))
+
+    def part(self, start: int, stop: int) -> F32:
+        """The distances of consecutive rows."""
+        return self.distance[start:stop]
 
 
 @numba.njit(parallel=True, cache=True)
@@ -116,6 +146,9 @@ def mean_of_nearest(rows: F32, count: int) -> F64:
 
     By matrix products of blocks, in double precision: in many dimensions a tree looks at every row anyway.
     """
+    other = elsewhere("products", len(rows) * rows.size, rows)
+    if other is not None:
+        return other.mean_of_nearest(rows, count)
     result, exact = np.empty(len(rows)), rows.astype(np.float64)
     for part in _blocks(len(rows), len(rows)):
         result[part] = _mean_of_least(_squared(exact[part], exact), rows, part.start, count)
@@ -144,6 +177,9 @@ def _mean_of_least(squared: F64, rows: F32, start: int, count: int) -> F64:
 
 def summed(rows: F32, centres: F32) -> F64:
     """The sum of the distances of every row f32[U,D] to all centres f32[C,D]: f64[U]."""
+    other = elsewhere("products", rows.size * len(centres), rows, centres)
+    if other is not None:
+        return other.summed(rows, centres)
     result = np.zeros(len(rows))
     for part in _blocks(len(rows), len(centres)):
         result[part] = np.sqrt(_squared(rows[part], centres)).sum(axis=1, dtype=np.float64)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from al3d.acquire.budget import Ledger
-from al3d.acquire.distances import Nearest, mean_of_nearest, plain
+from al3d.acquire.distances import covering, mean_of_nearest, plain
 from al3d.features.kmeans import kmeans_labels
 from al3d.rng import Key, generator
 from al3d.types import F32, F64, I32, I64, Bool, Units
@@ -36,11 +37,13 @@ class PlusPlus:
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
         random = generator(*key, "plus plus")
         rows = self._rows(units, key)
-        spread = Nearest(plain(units.feature, rows), np.zeros(0, np.int64))
-        weight, left = spread.distance, np.ones(len(rows), np.float32)
+        spread = covering(plain(units.feature, rows), np.zeros(0, np.int64))
+        left = np.ones(len(rows), np.float32)
         while not ledger.full and left.any():
-            turn = _drawn(weight if 0 < weight.max() < np.inf else left, random.random())
-            left[turn] = weight[turn] = 0
+            apart = 0 < spread.farthest()[1] < np.inf
+            turn = _drawn_from(spread.sums(BLOCK), spread.part, random.random()) if apart else _drawn(left, random.random())
+            left[turn] = 0
+            spread.close(turn, 0)
             if ledger.admit(int(rows[turn])):
                 spread.take(turn)
 
@@ -54,11 +57,17 @@ class PlusPlus:
 
 def _drawn(weight: F32, uniform: float) -> int:
     """The row whose share of the summed weights holds `uniform` in 0..1: first its block of rows, then the row in it."""
-    edges = np.cumsum(np.add.reduceat(weight, np.arange(0, len(weight), BLOCK), dtype=np.float64))
+    sums = np.add.reduceat(weight, np.arange(0, len(weight), BLOCK), dtype=np.float64)
+    return _drawn_from(sums, lambda start, stop: weight[start:stop], uniform)
+
+
+def _drawn_from(sums: F64, part: Callable[[int, int], F32], uniform: float) -> int:
+    """The same from the sums of all blocks, and a way to the weights of one."""
+    edges = np.cumsum(sums)
     block = _holding(edges, uniform * edges[-1])
     start = block * BLOCK
     before = edges[block - 1] if block else 0.0
-    return start + _holding(before + np.cumsum(weight[start : start + BLOCK], dtype=np.float64), uniform * edges[-1])
+    return start + _holding(before + np.cumsum(part(start, start + BLOCK), dtype=np.float64), uniform * edges[-1])
 
 
 def _holding(edges: F64, value: float) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy import sparse
 
+from al3d.arrays import Elsewhere, elsewhere
 from al3d.rng import generator
-from al3d.types import F32, I64, Array, Bool, View
+from al3d.types import F32, I32, I64, Array, Bool, View
 
 EMBEDDINGS = ("mean", "direction", "gradient", "views")
 #: The largest half-precision number.
@@ -33,16 +36,38 @@ def embedding(view: View, kind: str, inside: Bool, rows: I64, total: Array) -> A
         return _of_described(view, view.described, kind, rows)
     if view.feature is None or view.inverse is None:
         raise ValueError(f"scene {view.scene.id!r}: this method needs unit features, but the pool was not predicted")
-    shape = (len(total), len(view.feature))
-    pairs = sparse.csr_matrix((np.ones(int(inside.sum()), np.float32), (view.unit[inside], view.inverse[inside])), shape=shape)[rows]
-    count = total[rows, None]
-    if kind == "mean":
-        return np.asarray(pairs @ view.feature / count, dtype=np.float32)
+    residual = _residual(view) if kind == "gradient" else None
+    work = view.feature.size * (1 if residual is None else residual.shape[1])
+    other = elsewhere("numbers", work, view.feature)
+    summed = _sums if other is None else partial(_sums_elsewhere, other)
+    sums = summed(view.feature, residual, view.unit, view.inverse, inside, rows, len(total))
+    mean = np.asarray(sums / total[rows, None], dtype=np.float32)
+    return mean if residual is None else np.clip(projected(mean), -LARGEST, LARGEST).astype(np.float16)
+
+
+def _residual(view: View) -> F32:
+    """Probabilities less 1 for the most likely class: f32[V,C]."""
     residual = view.predicted().astype(np.float32).copy()
     residual[np.arange(len(residual)), residual.argmax(axis=1)] -= 1
-    parts = [pairs @ (view.feature * column[:, None]) for column in residual.T]
-    gradient = projected(np.asarray(np.concatenate(parts, axis=1) / count, dtype=np.float32))
-    return np.clip(gradient, -LARGEST, LARGEST).astype(np.float16)
+    return residual
+
+
+def _sums(feature: F32, residual: F32 | None, unit: I32, inverse: I64, inside: Bool, rows: I64, units: int) -> F32:
+    """The sums over the points of `rows` of their features, or of the outer products with `residual`: f32[rows,D] or f32[rows,C*D]."""
+    ones = np.ones(int(inside.sum()), np.float32)
+    pairs = sparse.csr_matrix((ones, (unit[inside], inverse[inside])), shape=(units, len(feature)))[rows]
+    if residual is None:
+        return np.asarray(pairs @ feature)
+    return np.concatenate([pairs @ (feature * column[:, None]) for column in residual.T], axis=1)
+
+
+def _sums_elsewhere(other: Elsewhere, feature: F32, residual: F32 | None, unit: I32, inverse: I64, inside: Bool, rows: I64, units: int) -> F32:
+    """As `_sums`."""
+    place = np.full(units, -1)
+    place[rows] = np.arange(len(rows))
+    group = np.where(inside, place[unit], -1)
+    there = group >= 0
+    return other.picked_sums(np.ascontiguousarray(feature, np.float32), residual, group[there], np.asarray(inverse, np.int64)[there], len(rows))
 
 
 def directions(rows: Array) -> F32:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from al3d.acquire.budget import Ledger
-from al3d.acquire.distances import Nearest, plain, squared_distance
+from al3d.acquire.distances import covering, distances_to, plain
 from al3d.rng import Key
 from al3d.types import F32, Bool, Units
 
@@ -26,15 +26,14 @@ class KCenter:
 
     def __call__(self, units: Units, ledger: Ledger, key: Key) -> None:
         feature, pool = plain(units.feature), units.size > 0
-        covered = Nearest(feature, np.flatnonzero(units.labelled))
-        left = covered.distance
-        left[~pool] = -np.inf
+        covered = covering(feature, np.flatnonzero(units.labelled))
+        covered.close(~pool, -np.inf)
         start = None if units.labelled.any() or not pool.any() else _medoid(feature, pool)
         while not ledger.full:
-            row, start = int(np.argmax(left)) if start is None else start, None
-            if left[row] < 0:
+            (row, far), start = covered.farthest() if start is None else (start, np.inf), None
+            if far < 0:
                 return
-            left[row] = -np.inf
+            covered.close(row, -np.inf)
             if ledger.admit(row):
                 covered.take(row)
 
@@ -42,4 +41,4 @@ class KCenter:
 def _medoid(feature: F32, pool: Bool) -> int:
     """The first row of the pool nearest to its mean feature."""
     middle = feature[pool].mean(axis=0, dtype=np.float64).astype(np.float32)
-    return int(np.argmin(np.where(pool, squared_distance(feature, middle), np.inf)))
+    return int(np.argmin(np.where(pool, distances_to(feature, middle), np.inf)))

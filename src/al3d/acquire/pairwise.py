@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from al3d.acquire.budget import Ledger
 from al3d.acquire.knapsack import Solution, choose
+from al3d.arrays import elsewhere
 from al3d.progress import console
 from al3d.rng import Key
 from al3d.types import F32, F64, I64, Array, Units
@@ -43,9 +45,15 @@ class Diversity:
     mean: F64
     views: I64
 
+    @cached_property
+    def products(self) -> Callable[[I64 | slice], F64]:
+        """The mean cosine over all pairs of a view of some rows and a view of each scene, f64[R,U]."""
+        other = elsewhere("products", len(self.mean) * self.mean.size, self.mean)
+        return (lambda rows: self.mean[rows] @ self.mean.T) if other is None else other.products(self.mean)
+
     def between(self, rows: I64 | slice) -> F64:
         """1 less the mean cosine over all pairs of a view of `rows` and a view of each scene, f64[R,U]."""
-        return np.asarray(1 - self.mean[rows] @ self.mean.T)
+        return np.asarray(1 - self.products(rows))
 
 
 @dataclass(frozen=True)

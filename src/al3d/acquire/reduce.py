@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from al3d.acquire.embed import embedding
+from al3d.arrays import elsewhere
 from al3d.files import whole_file
 from al3d.types import F32, I64, IGNORE, U8, Array, Bool, Scene, Units, View
 
@@ -68,8 +69,12 @@ def _mean_score(view: View, score: F32 | None, inside: Bool, size: I64, count: i
         finite = bool(np.isfinite(score).all())
         raise ValueError(f"scene {view.scene.id!r}: a score is finite numbers for each of {len(view.scene)} points, got {list(score.shape)}, finite: {finite}")
     open_points = inside & ~view.asked
-    sums = [np.bincount(view.unit[open_points], weights=column[open_points], minlength=count) for column in columns.T]
-    return (np.stack(sums, axis=1) / np.maximum(size, 1)[:, None]).astype(np.float32)
+    other = elsewhere("numbers", columns.size, columns)
+    if other is not None:
+        total = other.group_sums(columns[open_points].astype(np.float64), view.unit[open_points].astype(np.int64), count)
+    else:
+        total = np.stack([np.bincount(view.unit[open_points], weights=column[open_points], minlength=count) for column in columns.T], axis=1)
+    return np.asarray(total / np.maximum(size, 1)[:, None], dtype=np.float32)
 
 
 def drive_number(scene: Scene) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from al3d.data.sources.names import checked_id
 from al3d.data.store import FORMAT, Store, image_content
 from al3d.data.voxelise import voxelise
 from al3d.files import read_json, remove_leftovers, whole_file, whole_folder, write_json
+from al3d.locks import held
 from al3d.progress import console
 from al3d.types import F32, I32, IGNORE, U8, Array, Partitioner, Scene, Source
 
@@ -35,8 +36,8 @@ def prepare(
     """Write the scenes of `source` to `<root>/<name>-<hash>` and compute `extras` and stored unit ids; what is there is kept.
 
     `grid` (metres) subsamples every scene. Extras and unit ids are computed for `computed_splits`, where labels are bought.
-    `workers`, `backend` and `scheduler` say where the scenes are worked on (see `Jobs`); the files do not depend on it. What killed
-    processes left half-written is never read, and removed a day later.
+    `workers`, `backend` and `scheduler` say where the scenes are worked on (see `Jobs`); the files do not depend on it. Several processes may
+    ask at once: one works, the others wait for it. What killed processes left half-written is never read, and removed a day later.
     Raises: ValueError listing every scene that could not be prepared, after the others were; OSError when the disk is full.
     """
     jobs = Jobs(workers, backend, scheduler)
@@ -44,12 +45,8 @@ def prepare(
         raise ValueError(f"grid={grid}: give a positive cell size in metres, or None for every point")
     path = store_folder(source, _reachable(jobs, source, Path(root)), splits, grid)
     if not (path / "manifest.json").is_file():
-        listed = _listed(source, splits)
-        remove_leftovers(path)
-        ids = [scene for scenes in listed.values() for scene in scenes]
-        todo = [scene for scene in ids if not (path / "scenes" / scene / "meta.json").is_file()]
-        jobs.each(partial(_write_scene, Light(source), source.features, path, grid), todo, f"{source.name}: scenes")
-        _write_manifest(path, source, listed, grid)
+        with held(lock_of(path), f"{source.name}: scenes"):
+            _write_store(path, source, splits, grid, jobs)
     store = Store(path)
     ids = [scene for split in computed_splits for scene in store.splits.get(split, ())]
     _compute_extras(store, extras, ids, jobs)
@@ -64,9 +61,12 @@ def voxel_counts(store: Store, size: float, jobs: Jobs | None = None) -> Mapping
     """
     file = store.path / "voxels" / f"{hash_of(float(size))}.json"
     if not file.is_file():
-        ids = sorted(store.sizes)
-        counts = (jobs or Jobs()).each(partial(_count_voxels, store, float(size)), ids, f"{store.name}: voxels of {size:g} m")
-        write_json(file, {"size": size, "voxels": dict(zip(ids, counts, strict=True))})
+        words = f"{store.name}: voxels of {size:g} m"
+        with held(lock_of(file), words):
+            if not file.is_file():
+                ids = sorted(store.sizes)
+                counts = (jobs or Jobs()).each(partial(_count_voxels, store, float(size)), ids, words)
+                write_json(file, {"size": size, "voxels": dict(zip(ids, counts, strict=True))})
     counted: Mapping[str, int] = read_json(file)["voxels"]
     return counted
 
@@ -74,6 +74,18 @@ def voxel_counts(store: Store, size: float, jobs: Jobs | None = None) -> Mapping
 def store_folder(source: Source, root: Path, splits: Sequence[str] = ("train", "val"), grid: float | None = None) -> Path:
     """Where `prepare` puts the data set: another raw file, another grid or another split is another folder."""
     return root / f"{checked_id(source.name, 'data set name')}-{hash_of([FORMAT, source.fingerprint(), grid, sorted(splits)])}"
+
+
+def _write_store(path: Path, source: Source, splits: Sequence[str], grid: float | None, jobs: Jobs) -> None:
+    """Write the scenes that are not there yet, then the manifest, unless another process has done so."""
+    if (path / "manifest.json").is_file():
+        return
+    listed = _listed(source, splits)
+    remove_leftovers(path)
+    ids = [scene for scenes in listed.values() for scene in scenes]
+    todo = [scene for scene in ids if not (path / "scenes" / scene / "meta.json").is_file()]
+    jobs.each(partial(_write_scene, Light(source), source.features, path, grid), todo, f"{source.name}: scenes")
+    _write_manifest(path, source, listed, grid)
 
 
 def _listed(source: Source, splits: Sequence[str]) -> dict[str, list[str]]:
@@ -180,18 +192,31 @@ def _compute_extras(store: Store, extras: Sequence[Extra], ids: Sequence[str], j
         missing = [name for place, name in enumerate(extra.needs) if store.features[place : place + 1] != (name,)]
         if missing:
             raise ValueError(f"{extra.name} needs the features {', '.join(extra.needs)} first, but {store.name} has {', '.join(store.features)}: leave it out")
-        todo = [scene for scene in ids if not store.extra_file(extra, scene).is_file()]
-        describe_folder(store.extra_file(extra, "-").parents[1], extra, todo)
-        jobs.each(partial(_write_extra, store, extra), todo, f"{store.name}: {extra.name}")
+        folder, words = store.extra_file(extra, "-").parents[1], f"{store.name}: {extra.name}"
+        each_missing(folder, extra, partial(store.extra_file, extra), partial(_write_extra, store, extra), ids, jobs, words)
 
 
 def _compute_units(store: Store, partitioners: Sequence[Partitioner], ids: Sequence[str], jobs: Jobs) -> None:
     for partitioner in partitioners:
         if not partitioner.stored:
             continue
-        todo = [scene for scene in ids if not store.unit_file(partitioner, scene).is_file()]
-        describe_folder(store.unit_file(partitioner, "-").parent, partitioner, todo)
-        jobs.each(partial(_write_unit, store, partitioner), todo, f"{store.name}: {partitioner.name} units")
+        folder, words = store.unit_file(partitioner, "-").parent, f"{store.name}: {partitioner.name} units"
+        each_missing(folder, partitioner, partial(store.unit_file, partitioner), partial(_write_unit, store, partitioner), ids, jobs, words)
+
+
+def each_missing(folder: Path, maker: object, file: Callable[[str], Path], work: Callable[[str], None], ids: Sequence[str], jobs: Jobs, words: str) -> None:
+    """Do `work` for the scenes of `ids` whose `file` in `folder` is missing; other processes that ask for it meanwhile wait."""
+    if all(file(scene).is_file() for scene in ids):
+        return
+    with held(lock_of(folder), words):
+        todo = [scene for scene in ids if not file(scene).is_file()]
+        describe_folder(folder, maker, todo)
+        jobs.each(work, todo, words)
+
+
+def lock_of(path: Path) -> Path:
+    """The lock beside something that is prepared."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def describe_folder(folder: Path, maker: object, todo: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from al3d.arrays import elsewhere
 from al3d.types import F32, I32, I64, IGNORE, U8, Array
 
 LIMIT = 32_000
@@ -23,7 +24,11 @@ def voxelise(xyz: F32, size: float) -> tuple[I32, I64]:
     spans = np.rint((high - low) / length)
     if spans.max() > LIMIT:
         raise ValueError(f"the cloud spans {int(spans.max()):,} voxels of {size} m: at most {LIMIT:,} fit; take larger voxels or crop the scene")
-    keys, inverse = np.unique(_keys(xyz, low, length), return_inverse=True)
+    other = elsewhere("keys", len(xyz), xyz)
+    if other is None:
+        keys, inverse = np.unique(_keys(xyz, low, length), return_inverse=True)
+    else:
+        keys, inverse = other.voxel_keys(xyz, low, length)
     coord = np.stack([keys >> 32, (keys >> 16) & 0xFFFF, keys & 0xFFFF], axis=1).astype(np.int32)
     return coord, inverse.reshape(-1).astype(np.int64)
 

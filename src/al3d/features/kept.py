@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from al3d.data.jobs import Jobs, Light
-from al3d.data.prepare import describe_folder, save
+from al3d.data.prepare import each_missing, save
 from al3d.data.store import Store
 from al3d.files import whole_file
 from al3d.types import FeatureExtractor, Partitioner
@@ -28,9 +28,9 @@ def keep_features(store: Store, features: FeatureExtractor, unit: Partitioner | 
     if features.of is not None and unit is None:
         keep_features(store, features.of, None, todo, jobs)
         words = f"{words}, clustered"
-    describe_folder(store.features_file(features, "-", unit).parent, features.identity, todo)
-    hands = jobs if features.parallel else Jobs()
-    hands.each(partial(_write, store, Light(features), unit), todo, words)
+    folder, hands = store.features_file(features, "-", unit).parent, jobs if features.parallel else Jobs()
+    file = partial(store.features_file, features, unit=unit)
+    each_missing(folder, features.identity, file, partial(_write, store, Light(features), unit), todo, hands, words)
 
 
 def check_features(store: Store, features: FeatureExtractor, ids: Sequence[str]) -> None:

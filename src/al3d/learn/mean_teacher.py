@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from al3d.data.batch import Batch
-from al3d.learn.segmenter import Segmenter
+from al3d.learn.segmenter import Segmenter, run
 from al3d.types import IGNORE
 
 #: The options that are words, each with what it may be.
@@ -112,7 +112,7 @@ class MeanTeacher(Segmenter):
             raise ValueError("a mean teacher trains on pairs: the batch lacks its scenes as they are; make the loaders with pairs=True")
         logits = self(batch).logits
         with torch.no_grad():
-            prob = self.teacher(batch.plain.coord, batch.plain.feat).logits.float().softmax(dim=1)
+            prob = run(self.teacher, batch.plain.coord, batch.plain.feat).logits.float().softmax(dim=1)
         labelled = batch.labelled if self.decide_by == "point" else batch.label[batch.inverse] != IGNORE
         target = pseudo_labels(prob, batch.plain.inverse, labelled, self.threshold)
         return Terms(

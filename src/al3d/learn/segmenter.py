@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from al3d.learn.losses import Counting, Loss
 from al3d.learn.schedules import Constant, Schedule, schedule_of
 from al3d.learn.tiles import Tiles
 from al3d.rng import seed_of
-from al3d.sparse import coarse_rows
+from al3d.sparse import Geometry, coarse_rows
 from al3d.types import F32, I64, IGNORE, PENULTIMATE
 
 #: Voxels a side of a network's coarsest voxel.
@@ -85,7 +86,7 @@ class Segmenter(pl.LightningModule):
 
     def forward(self, batch: Batch) -> Any:
         """The network's output for a batch."""
-        return self.net(batch.coord, batch.feat)
+        return run(self.net, batch.coord, batch.feat)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Key the step's randomness: seeding once per epoch is not enough for an exact resume."""
@@ -108,12 +109,12 @@ class Segmenter(pl.LightningModule):
         if batch.point_label is None:
             raise ValueError("an evaluation batch must carry the labels to be judged by")
         if not batch.views:
-            (winner,) = self.tiles(lambda coord, feat: (self.predictor(coord, feat).logits.argmax(dim=1),), batch.coord, batch.feat)
+            (winner,) = self.tiles(lambda coord, feat: (run(self.predictor, coord, feat).logits.argmax(dim=1),), batch.coord, batch.feat)
             self.confusion.update(winner[batch.inverse], batch.point_label)
             return
         total: Tensor | None = None
         for view in (batch, *batch.views):
-            (prob,) = self.tiles(lambda coord, feat: (self.predictor(coord, feat).logits.float().softmax(dim=1),), view.coord, view.feat)
+            (prob,) = self.tiles(lambda coord, feat: (run(self.predictor, coord, feat).logits.float().softmax(dim=1),), view.coord, view.feat)
             total = prob[view.inverse] if total is None else total.add_(prob[view.inverse])
         if total is not None:
             self.confusion.update(total.argmax(dim=1), batch.point_label)
@@ -153,17 +154,19 @@ class Segmenter(pl.LightningModule):
         if self.passes == 1:
             return self.tiles(self._outputs, batch.coord, batch.feat)  # type: ignore[return-value]
         sums: list[Tensor] = []
+        # the passes over a scene that is not cut share its maps
+        voxels = voxels_for(self.predictor, batch.coord) if self.tiles.is_one(batch.coord) else None
         with _dropping(self.predictor):
             for number in range(self.passes):
                 torch.manual_seed(seed_of(self.rng, "pass", self.round_index, batch.index[0], view, number))
-                rows = self.tiles(self._outputs, batch.coord, batch.feat)
+                rows = self.tiles(partial(self._outputs, voxels=voxels), batch.coord, batch.feat)
                 sums = [total.add_(one) for total, one in zip(sums, rows, strict=True)] if sums else list(rows)
         prob, feature, entropy = (total / self.passes for total in sums)
         return prob, feature, entropy
 
-    def _outputs(self, coord: Tensor, feat: Tensor) -> tuple[Tensor, ...]:
+    def _outputs(self, coord: Tensor, feat: Tensor, voxels: Tensor | Geometry | None = None) -> tuple[Tensor, ...]:
         """Probabilities, features and entropies (nats) of voxels, on the CPU; a voxel's bottleneck feature is that of the coarse voxel around it."""
-        output = self.predictor(coord, feat)
+        output = run(self.predictor, coord, feat) if voxels is None else self.predictor(voxels, feat)
         prob = output.logits.float().softmax(dim=1)
         feature = output.feature if self.feature == PENULTIMATE else output.bottleneck[coarse_rows(coord, BOTTLENECK_STRIDE)]
         return prob.cpu(), feature.float().cpu(), torch.special.entr(prob).sum(dim=1).cpu()
@@ -176,6 +179,17 @@ class Segmenter(pl.LightningModule):
         steps = self.trainer.max_steps
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def run(net: nn.Module, coord: Tensor, feat: Tensor) -> Any:
+    """What a network makes of voxels `coord` i32[V,4] with `feat` [V,c]; their maps are made before it runs."""
+    return net(voxels_for(net, coord), feat)
+
+
+def voxels_for(net: nn.Module, coord: Tensor) -> Tensor | Geometry:
+    """The voxels as a network wants them: with every map that it will ask for, on the device of `coord`, or as they are if it does not say what that is."""
+    make: Callable[[Tensor], Geometry] | None = getattr(net, "geometry", None)
+    return coord if make is None else make(coord)
 
 
 def going_on(optimizer: torch.optim.Optimizer, earlier: list[dict[str, Any]]) -> torch.optim.Optimizer:

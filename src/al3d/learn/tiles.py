@@ -35,7 +35,7 @@ class Tiles:
         Shapes: coord i32[V,4] (scene in batch, x, y, z) and feat [V,c]; `run` returns tensors of V rows, and so does this. Tiles keep the
         scene's coordinates, so that coarse voxels lie where they lie in the whole scene.
         """
-        if self.voxels is None or len(coord) <= self.voxels:
+        if self.voxels is None or self.is_one(coord):
             return run(coord, feat)
         place = coord[:, 1:3].cpu().numpy()
         whole: tuple[Tensor, ...] = ()
@@ -48,6 +48,10 @@ class Tiles:
             for target, part in zip(whole, parts, strict=True):
                 target[torch.from_numpy(core).to(target.device)] = part[torch.from_numpy(inside).to(part.device)]
         return whole
+
+    def is_one(self, coord: Tensor) -> bool:
+        """Whether the whole scene is one tile."""
+        return self.voxels is None or len(coord) <= self.voxels
 
 
 def cores(place: I32, most: int) -> Iterator[I64]:

@@ -1,37 +1,100 @@
-"""The convolution itself: per offset gather, multiply, add, inside one autograd node.
+"""The door to the convolution: one autograd node, and a choice of engines that compute it.
 
-Rows go through in chunks that stay in the processor's cache. Plain autograd over the same steps takes three times as long and
-nine times the memory, because it keeps every gathered chunk.
+An engine is a module with `products` and `gradients` (`Engine`): `loop` goes offset by offset and runs anywhere, `grouped` multiplies all
+offsets at once with PyTorch's grouped product, `triton` brings kernels of its own for a GPU. Plain autograd over the same steps takes three
+times as long and nine times the memory, because it keeps every gathered row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any
+import importlib
+import importlib.util
+from functools import cache
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from al3d.sparse import narrow
+from al3d.sparse import grouped, loop
 from al3d.sparse.maps import KernelMap
-from al3d.sparse.matmul import STEP, is_padded, multiply, multiply_transposed, padded
 
-#: Rows per chunk on a CPU. An accelerator takes all rows at once.
-CHUNK = 4096
+#: What `sparse.engine` may be; "auto" takes what suits the device.
+ENGINES = ("auto", "loop", "grouped", "triton")
 
 
-def convolve(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
+class Engine(Protocol):
+    """Convolves over the pairs of a map. Sums are taken in float32 at least, in an order that does not change from run to run."""
+
+    def products(self, feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
+        """`feat` [rows_in,I] convolved with `kernel` [K,I,O]: [rows_out,O], in float32 at least."""
+        ...
+
+    def gradients(self, feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, Tensor | None]:
+        """The gradients of features and kernel, in their types, from `grad` [rows_out,O] in the type of `feat`; each None unless `needed`."""
+        ...
+
+
+def check_engine(name: str) -> None:
+    """Raises: ValueError for an unknown engine, and for one whose library is missing."""
+    if name not in ENGINES:
+        raise ValueError(f"sparse.engine={name!r} is not one of {', '.join(ENGINES)}")
+    if name == "triton" and _triton() is None:
+        raise ValueError(
+            "sparse.engine=triton needs the package triton, which cannot be imported here: install it with pip install triton (PyTorch's CUDA builds bring "
+            "it along), or set sparse.engine=auto"
+        )
+
+
+def engine_name(name: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The engine that `name` means for features of that type on that device: for "auto" the loop on a CPU, on a GPU Triton where it runs, else grouped."""
+    if name != "auto":
+        return name
+    if device.type != "cuda":
+        return "loop"
+    kernels = _triton()
+    return "triton" if kernels is not None and dtype in kernels.DTYPES and kernels.usable(device) else "grouped"
+
+
+def engine_for(name: str, device: torch.device, dtype: torch.dtype) -> Engine:
+    """The engine itself. Raises: ValueError for an unknown one, and for the Triton engine where it cannot run."""
+    check_engine(name)
+    taken = engine_name(name, device, dtype)
+    if taken != "triton":
+        return loop if taken == "loop" else grouped
+    kernels = _triton()
+    if kernels is None or not kernels.usable(device):
+        raise ValueError(f"sparse.engine=triton runs on GPUs from compute capability 8.0 on, not on {device}: set sparse.engine=auto")
+    return cast(Engine, kernels)
+
+
+@cache
+def _triton() -> Any:
+    """The module of the Triton engine, None where Triton is not installed."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    return importlib.import_module("al3d.sparse.triton_engine")
+
+
+def prepare(pairs: KernelMap, name: str) -> None:
+    """Computes what the engine remembers about a map, so that convolving over it later waits for nothing."""
+    ready = getattr(engine_for(name, pairs.source[0].device, torch.float32), "prepare", None)
+    if ready is not None:
+        ready(pairs)
+
+
+def convolve(feat: Tensor, kernel: Tensor, pairs: KernelMap, engine: str = "auto") -> Tensor:
     """Convolves `feat` [rows_in,I] with `kernel` [K,I,O] over `pairs`: [rows_out,O], differentiable once in both.
 
     Under autocast the products run in the autocast type and the sums in float32.
-    Raises: ValueError if features, kernel and map do not belong together.
+    Raises: ValueError if features, kernel and map do not belong together, and for an engine that cannot run here.
     """
     check(feat, kernel, pairs)
     half = autocast_type(feat)
+    dtype = half or feat.dtype
+    taken = engine_for(engine, feat.device, dtype)
     with torch.autocast(feat.device.type, enabled=False):
-        result: Tensor = _Convolution.apply(feat.to(half or feat.dtype).contiguous(), kernel.to(half or kernel.dtype), pairs)  # type: ignore[no-untyped-call]
+        result: Tensor = _Convolution.apply(feat.to(dtype).contiguous(), kernel.to(half or kernel.dtype), pairs, taken)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -50,115 +113,36 @@ def autocast_type(feat: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
-def linear(feat: Tensor, matrix: Tensor) -> Tensor:
-    """Multiplies `feat` [V,I] with `matrix` [I,O], differentiable once: a convolution of one offset."""
+def linear(feat: Tensor, matrix: Tensor, engine: str = "auto") -> Tensor:
+    """Multiplies `feat` [V,I] with `matrix` [I,O], differentiable once: a convolution of one offset.
+
+    A plain product leaves a GPU kernel of ours nothing to gain, so the grouped engine, which hands it to PyTorch, stands in for Triton's.
+    """
+    check_engine(engine)
+    taken = engine_name(engine, feat.device, feat.dtype)
+    return convolve(feat, matrix.unsqueeze(0), identity_map(feat), "grouped" if taken == "triton" else taken)
+
+
+def identity_map(feat: Tensor) -> KernelMap:
+    """The map of a kernel of one voxel: every row of `feat` meets itself."""
     none = (feat.new_empty(0, dtype=torch.long),)
-    return convolve(feat, matrix.unsqueeze(0), KernelMap(none, none, len(feat), len(feat), center=0))
+    return KernelMap(none, none, len(feat), len(feat), center=0)
 
 
-def products(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
-    """The convolution without its derivative: [rows_out,O]."""
-    return narrow.convolve(feat, kernel, pairs) if narrow.is_narrow(feat, kernel, pairs) else _gather_multiply_add(feat, kernel, pairs)
-
-
-def gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of features and kernel from `grad` [rows_out,O] of the result, each None unless `needed`."""
-    engine = narrow.gradients if narrow.is_narrow(feat, kernel, pairs) else _gradients
-    return engine(feat, kernel, pairs, grad.to(feat.dtype).contiguous(), needed)
+def gradients(engine: Engine, feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, Tensor | None]:
+    """What `engine` makes of a gradient [rows_out,O] of any type and layout."""
+    return engine.gradients(feat, kernel, pairs, grad.to(feat.dtype).contiguous(), needed)
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
+    def forward(ctx: Any, feat: Tensor, kernel: Tensor, pairs: KernelMap, engine: Engine) -> Tensor:
         ctx.save_for_backward(feat, kernel)
-        ctx.pairs = pairs
-        return products(feat, kernel, pairs)
+        ctx.pairs, ctx.engine = pairs, engine
+        return engine.products(feat, kernel, pairs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         feat, kernel = ctx.saved_tensors
-        return *gradients(feat, kernel, ctx.pairs, grad, ctx.needs_input_grad), None
-
-
-def _accumulator(feat: Tensor) -> torch.dtype:
-    return torch.promote_types(feat.dtype, torch.float32)
-
-
-class _Gather:
-    """Copies rows of `feat` into one buffer that all chunks share, padded to a number of rows that multiplies fast.
-
-    The padding holds zeros or rows of an earlier chunk: the caller drops or clears it.
-    """
-
-    def __init__(self, feat: Tensor, pairs: KernelMap, kernel: Tensor) -> None:
-        self.feat = feat
-        largest = max((len(source) for source in pairs.source), default=0)
-        self.pad = padded if is_padded(feat, kernel.shape[1], kernel.shape[2]) else int
-        self.buffer = feat.new_zeros(self.pad(min(largest, CHUNK)), feat.shape[1]) if feat.device.type == "cpu" else None
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        if self.buffer is None:
-            return self.feat.index_select(0, rows)
-        torch.index_select(self.feat, 0, rows, out=self.buffer[: len(rows)])
-        return self.buffer[: self.pad(len(rows))]
-
-
-def _slices(rows: int, device: torch.device) -> Iterator[slice]:
-    """Cuts `rows` into chunks; on a CPU into whole ones, a multiple of the step of fast products, and the rest."""
-    stops = [*range(0, rows, CHUNK), rows // STEP * STEP, rows] if device.type == "cpu" else [0, rows]
-    ends = sorted(set(stops))
-    return (slice(start, stop) for start, stop in pairwise(ends))
-
-
-def _chunks(pairs: KernelMap) -> Iterator[tuple[int, Tensor, Tensor]]:
-    for k, (source, target) in enumerate(zip(pairs.source, pairs.target, strict=True)):
-        step = CHUNK if source.device.type == "cpu" else max(len(source), 1)
-        for start in range(0, len(source), step):
-            yield k, source[start : start + step], target[start : start + step]
-
-
-def _gather_multiply_add(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
-    out = _own_rows(feat, kernel, pairs, pairs.rows_out)
-    gather = _Gather(feat, pairs, kernel)
-    for k, source, target in _chunks(pairs):
-        out.index_add_(0, target, multiply(gather(source), kernel[k])[: len(target)].to(out.dtype))
-    return out
-
-
-def _own_rows(feat: Tensor, kernel: Tensor, pairs: KernelMap, rows: int) -> Tensor:
-    """The product under the offset where every row meets itself, zeros [rows,O] without such an offset."""
-    if pairs.center is None:
-        return feat.new_zeros(rows, kernel.shape[2], dtype=_accumulator(feat))
-    out = feat.new_empty(rows, kernel.shape[2], dtype=_accumulator(feat))
-    for part in _slices(rows, feat.device):
-        out[part] = multiply(feat[part], kernel[pairs.center])
-    return out
-
-
-def _gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, Tensor | None]:
-    """`gradients` by the general engine: both come from the same gathered chunk of `grad`."""
-    transposed = kernel.transpose(1, 2)
-    feat_grad = _own_rows(grad, transposed, pairs, pairs.rows_in) if needed[0] else None
-    kernel_grad = _own_kernel_gradient(feat, kernel, pairs, grad) if needed[1] else None
-    gather_feat, gather_grad = _Gather(feat, pairs, kernel), _Gather(grad, pairs, kernel)
-    for k, source, target in _chunks(pairs):
-        part = gather_grad(target)
-        if kernel_grad is not None:
-            part[len(target) :] = 0
-            kernel_grad[k] += multiply_transposed(gather_feat(source), part)
-        if feat_grad is not None:
-            feat_grad.index_add_(0, source, multiply(part, transposed[k])[: len(source)].to(feat_grad.dtype))
-    return _cast(feat_grad, feat), _cast(kernel_grad, kernel)
-
-
-def _own_kernel_gradient(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor) -> Tensor:
-    result = torch.zeros_like(kernel, dtype=_accumulator(kernel), memory_format=torch.contiguous_format)
-    if pairs.center is not None:
-        for part in _slices(len(feat), feat.device):
-            result[pairs.center] += multiply_transposed(feat[part], grad[part])
-    return result
-
-
-def _cast(gradient: Tensor | None, like: Tensor) -> Tensor | None:
-    return None if gradient is None else gradient.to(like.dtype)
+        return *gradients(ctx.engine, feat, kernel, ctx.pairs, grad, ctx.needs_input_grad), None, None

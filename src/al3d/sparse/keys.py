@@ -15,6 +15,8 @@ LIMIT = 32_000
 BATCH_LIMIT = (1 << 15) - 1
 
 _BIAS = 1 << 15
+#: How far from a voxel at `LIMIT` a neighbour may lie and still have a key.
+MARGIN = _BIAS - 1 - LIMIT
 _FIELD = (1 << 16) - 1
 _SPACE = (1 << 48) - 1
 _HALVED_FIELDS = (_FIELD >> 1) << 32 | (_FIELD >> 1) << 16 | (_FIELD >> 1)
@@ -44,8 +46,9 @@ def encode(coord: Tensor) -> Tensor:
 
 
 def _check_range(coord: Tensor) -> None:
-    low, high = int(coord[:, 1:].min()), int(coord[:, 1:].max())
-    first, last = int(coord[:, 0].min()), int(coord[:, 0].max())
+    ends = torch.stack([coord.amin(0), coord.amax(0)]).tolist()  # once, since a GPU is waited for
+    (first, *lows), (last, *highs) = ends
+    low, high = min(lows), max(highs)
     if low < -LIMIT or high > LIMIT:
         raise ValueError(f"voxel coordinates span {low}..{high}, but keys hold -{LIMIT}..{LIMIT}: centre the scene, cut it, or use larger voxels")
     if first < 0 or last > BATCH_LIMIT:
@@ -63,13 +66,18 @@ def halve(keys: Tensor) -> Tensor:
     return (keys & ~_SPACE) + ((keys >> 1) & _HALVED_FIELDS) + _KEY_OF_HALF_BIAS
 
 
+def double(keys: Tensor) -> Tensor:
+    """The keys of the lowest of the eight voxels half as large that each of the voxels `keys` contains."""
+    return (keys & ~_SPACE) + 2 * (keys & _SPACE) - _KEY_OF_ORIGIN
+
+
 def octant(keys: Tensor) -> Tensor:
     """Which of its eight places a voxel takes in the voxel twice as large: 0..7, z fastest."""
     return ((keys >> 30) & 4) | ((keys >> 15) & 2) | (keys & 1)
 
 
 def kernel_offsets(size: int) -> list[tuple[int, int, int]]:
-    """The offsets of a cubic kernel, z fastest: {0} for size 1, {0,1} for 2, {-1,0,1} for 3."""
+    """The offsets of a cubic kernel, z fastest: {0} for size 1, {0,1} for 2, {-1,0,1} for 3, {-2,...,2} for 5."""
     axis = range(-((size - 1) // 2), size // 2 + 1)
     return [(x, y, z) for x in axis for y in axis for z in axis]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from al3d.sparse.keys import halve, kernel_offsets, octant, offset_key
+from al3d.sparse.keys import MARGIN, double, halve, kernel_offsets, octant, offset_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,15 @@ class KernelMap:
     rows_in: int
     rows_out: int
     center: int | None = None
-    cache: dict[int, Any] = field(default_factory=dict)
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Tensor:
+        """The input row i32[rows_out,K] that each output row meets under each offset, -1 for none; made when first asked for."""
+        if "table" not in self.cache:
+            self.cache["table"] = _table(self)
+        result: Tensor = self.cache["table"]
+        return result
 
     def transposed(self) -> KernelMap:
         """The map of the transposed convolution: in and out swapped, offsets unchanged."""
@@ -38,27 +47,78 @@ def lookup(keys: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     return row, keys[row] == query if len(keys) else torch.zeros_like(query, dtype=torch.bool)
 
 
-def neighbor_map(keys: Tensor) -> KernelMap:
-    """The map of a 3x3x3 convolution of stride 1 over sorted `keys`: 13 searches, the other 13 offsets mirror them."""
-    offsets = kernel_offsets(3)
+def neighbor_map(keys: Tensor, size: int = 3, dilation: int = 1) -> KernelMap:
+    """The map of a convolution of odd `size` and stride 1 over sorted `keys`, offsets `dilation` apart: half of the searches, the others mirror them.
+
+    Raises: ValueError for a reach beyond the keys' margin.
+    """
+    offsets = _dilated(size, dilation)
     center = len(offsets) // 2
     empty = keys.new_empty(0)
     source, target = [empty] * len(offsets), [empty] * len(offsets)
-    for k in range(center):
-        row, found = lookup(keys, keys + offset_key(offsets[k]))
-        here = found.nonzero().squeeze(1)
-        there = row[here]
+    for k, (there, here) in enumerate(_matches(keys, (keys + offset_key(offset) for offset in offsets[:center]))):
         source[k], target[k] = there, here
         source[-1 - k], target[-1 - k] = here, there
     return KernelMap(tuple(source), tuple(target), len(keys), len(keys), center)
 
 
+def strided_map(keys: Tensor, coarse: Tensor, size: int, dilation: int = 1) -> KernelMap:
+    """The map of a convolution of odd `size` and stride 2 from sorted `keys` to the voxels `coarse`, sorted, that contain one of them.
+
+    Under offset d, coarse voxel c meets the fine voxel 2c + d: what `conv3d` with padding (size - 1) / 2 * dilation computes where it is read at the coarse
+    voxels that contain a fine one. A fine voxel is reached from coarse voxels beside its own too.
+    Raises: ValueError for a reach beyond the keys' margin.
+    """
+    corner = double(coarse)
+    found = list(_matches(keys, (corner + offset_key(offset) for offset in _dilated(size, dilation))))
+    return KernelMap(tuple(there for there, _ in found), tuple(here for _, here in found), len(keys), len(coarse))
+
+
 def down_map(keys: Tensor) -> tuple[Tensor, KernelMap, Tensor]:
     """The map of a 2x2x2 convolution of stride 2 over sorted `keys`; also the coarse keys (sorted) and each fine row's coarse row."""
     coarse, parent = torch.unique(halve(keys), return_inverse=True)
-    place = octant(keys)
-    order = torch.sort(place, stable=True).indices
-    counts = torch.bincount(place, minlength=8).tolist()
+    place, order = torch.sort(octant(keys), stable=True)
+    bounds = torch.searchsorted(place, torch.arange(9, device=keys.device)).tolist()
+    counts = [stop - start for start, stop in zip(bounds, bounds[1:], strict=False)]
     source = torch.split(order, counts)
     target = torch.split(parent[order], counts)
     return coarse, KernelMap(tuple(source), tuple(target), len(keys), len(coarse)), parent
+
+
+def _dilated(size: int, dilation: int) -> list[tuple[int, int, int]]:
+    """The offsets of a kernel, `dilation` apart. Raises: ValueError for offsets so far that keys of neighbours would run into each other."""
+    reach = size // 2 * dilation
+    if reach > MARGIN:
+        raise ValueError(f"a kernel of {size} voxels {dilation} apart reaches {reach} voxels far, but keys leave room for {MARGIN}: take a smaller dilation")
+    return [(x * dilation, y * dilation, z * dilation) for x, y, z in kernel_offsets(size)]
+
+
+def _matches(keys: Tensor, queries: Iterable[Tensor]) -> Iterable[tuple[Tensor, Tensor]]:
+    """For each query i64[W]: the rows of `keys` that are found, and the places in the query where they are."""
+    return _one_by_one(keys, queries) if keys.device.type == "cpu" else _together(keys, queries)
+
+
+def _one_by_one(keys: Tensor, queries: Iterable[Tensor]) -> Iterable[tuple[Tensor, Tensor]]:
+    """A CPU has nothing to wait for, and query by query takes less memory."""
+    for query in queries:
+        row, found = lookup(keys, query)
+        here = found.nonzero().squeeze(1)
+        yield row[here], here
+
+
+def _together(keys: Tensor, queries: Iterable[Tensor]) -> Iterable[tuple[Tensor, Tensor]]:
+    """On an accelerator the host waits once, for the numbers of matches of all queries."""
+    looked = [lookup(keys, query) for query in queries]
+    counts = torch.stack([found.sum() for _, found in looked]).tolist() if looked else []
+    for (row, found), count in zip(looked, counts, strict=True):
+        here = torch.nonzero_static(found, size=count).squeeze(1)
+        yield row[here], here
+
+
+def _table(pairs: KernelMap) -> Tensor:
+    columns = pairs.source[0].new_full((len(pairs.source), pairs.rows_out), -1, dtype=torch.int32)
+    for column, source, target in zip(columns, pairs.source, pairs.target, strict=True):
+        column.scatter_(0, target, source.int())
+    if pairs.center is not None:
+        torch.arange(pairs.rows_out, out=columns[pairs.center])
+    return columns.t().contiguous()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from al3d.sparse import engine
+from al3d.sparse.engine import Engine, autocast_type, check, convolve, engine_for, gradients
 from al3d.sparse.maps import KernelMap
 
 
@@ -46,18 +46,20 @@ def normed_relu(norm: BatchNorm, rows: Tensor) -> Tensor:
     return result
 
 
-def normed_convolve(norm: BatchNorm, rows: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
-    """`convolve(relu(norm(rows)), kernel, pairs)`, differentiable once; in training only `rows` are kept for the gradient.
+def normed_convolve(norm: BatchNorm, rows: Tensor, kernel: Tensor, pairs: KernelMap, engine: str = "auto") -> Tensor:
+    """`convolve(relu(norm(rows)), kernel, pairs, engine)`, differentiable once; in training only `rows` are kept for the gradient.
 
-    Raises: ValueError if rows, kernel and map do not belong together.
+    Raises: ValueError if rows, kernel and map do not belong together, and for an engine that cannot run here.
     """
     if not norm.is_joinable(rows):
-        return engine.convolve(_one_by_one(norm, rows), kernel, pairs)
-    engine.check(rows, kernel, pairs)
+        return convolve(_one_by_one(norm, rows), kernel, pairs, engine)
+    check(rows, kernel, pairs)
+    half = autocast_type(rows)
+    matrices = kernel.to(half or kernel.dtype)
+    taken = engine_for(engine, rows.device, matrices.dtype)
     _count(norm)
-    half = engine.autocast_type(rows)
     with torch.autocast(rows.device.type, enabled=False):
-        result: Tensor = _NormedConvolution.apply(rows, norm.weight, norm.bias, kernel.to(half or kernel.dtype), norm, pairs)  # type: ignore[no-untyped-call]
+        result: Tensor = _NormedConvolution.apply(rows, norm.weight, norm.bias, matrices, norm, pairs, taken)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -80,9 +82,11 @@ class _NormedRelu(torch.autograd.Function):
 
 class _NormedConvolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor | None, bias: Tensor | None, kernel: Tensor, norm: BatchNorm, pairs: KernelMap) -> Tensor:
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor | None, bias: Tensor | None, kernel: Tensor, norm: BatchNorm, pairs: KernelMap, engine: Engine
+    ) -> Tensor:
         ctx.save_for_backward(rows, weight, bias, kernel)
-        ctx.eps, ctx.pairs = norm.eps, pairs
+        ctx.eps, ctx.pairs, ctx.engine = norm.eps, pairs, engine
         return engine.products(_forward(rows, weight, bias, norm).to(kernel.dtype), kernel, pairs)
 
     @staticmethod
@@ -91,14 +95,14 @@ class _NormedConvolution(torch.autograd.Function):
         rows, weight, bias, kernel = ctx.saved_tensors
         active, *moments = _again(rows, weight, bias, ctx.eps)
         needed = (any(ctx.needs_input_grad[:3]), ctx.needs_input_grad[3])
-        active_grad, kernel_grad = engine.gradients(active.to(kernel.dtype), kernel, ctx.pairs, grad, needed)
+        active_grad, kernel_grad = gradients(ctx.engine, active.to(kernel.dtype), kernel, ctx.pairs, grad, needed)
         if active_grad is None:
-            return None, None, None, kernel_grad, None, None
+            return None, None, None, kernel_grad, None, None, None
         masked = active_grad.to(rows.dtype)
         # in place: the gradient is this node's own
         torch.ops.aten.threshold_backward.grad_input(masked, active, 0, grad_input=masked)
         del active, active_grad
-        return *_norm_gradients(masked, rows, weight, moments, ctx.eps, ctx.needs_input_grad), kernel_grad, None, None
+        return *_norm_gradients(masked, rows, weight, moments, ctx.eps, ctx.needs_input_grad), kernel_grad, None, None, None
 
 
 def _one_by_one(norm: BatchNorm, rows: Tensor) -> Tensor:

@@ -63,16 +63,22 @@ def point_map(target: Tensor, source: Tensor, weight: Tensor, rows_out: int, row
 
 
 def _by_rows(row: Tensor, column: Tensor, weight: Tensor, rows: int) -> _Rows:
-    ordered, order = torch.sort(row, stable=True)
-    start = torch.searchsorted(ordered, torch.arange(rows + 1, device=row.device))
+    start, order = _grouped(row, rows)
     return _Rows(start, column[order], weight[order])
+
+
+def _grouped(row: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """The order that sorts entries by `row`, and where each of so many rows starts in it."""
+    ordered, order = torch.sort(row, stable=True)
+    return torch.searchsorted(ordered, torch.arange(rows + 1, device=row.device)), order
 
 
 def mean_map(cell: Tensor, rows: int) -> PointMap:
     """The mean over the points of each voxel; `cell` i64[V] is each point's voxel, of `rows` voxels."""
-    count = torch.bincount(cell, minlength=rows)
-    weight = 1.0 / count[cell].double()
-    return point_map(cell, torch.arange(len(cell), device=cell.device), weight, rows, len(cell))
+    start, order = _grouped(cell, rows)
+    weight = 1.0 / start.diff()[cell].double()
+    every = torch.arange(len(cell) + 1, device=cell.device)
+    return PointMap(_Rows(start, order, weight[order]), _Rows(every, cell, weight))
 
 
 def trilinear_map(points: Tensor, keys: Tensor, stride: int) -> PointMap:

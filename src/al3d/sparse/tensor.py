@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from al3d.sparse import engine
 from al3d.sparse.backend import Backend, Kernel, Own
 from al3d.sparse.keys import decode, encode
-from al3d.sparse.maps import KernelMap, down_map, neighbor_map
+from al3d.sparse.maps import KernelMap, down_map, neighbor_map, strided_map
 from al3d.sparse.points import PointMap, mean_map, trilinear_map
 
 
@@ -32,8 +34,7 @@ class Geometry:
             _check_unique(keys)
         self._keys = {1: keys}
         self._parents: dict[int, Tensor] = {}
-        self._neighbors: dict[int, KernelMap] = {}
-        self._downs: dict[int, KernelMap] = {}
+        self._maps: dict[tuple[int, Kernel], KernelMap] = {}
         self._means: dict[int, PointMap] = {}
         self._trilinears: dict[int, PointMap] = {}
 
@@ -52,28 +53,53 @@ class Geometry:
 
     def neighbors(self, stride: int) -> KernelMap:
         """The map of a 3x3x3 convolution of step 1 at `stride`."""
-        if stride not in self._neighbors:
-            self._neighbors[stride] = neighbor_map(self.keys(stride))
-        return self._neighbors[stride]
+        return self.pairs(stride, Kernel(3))
 
     def down(self, stride: int) -> KernelMap:
         """The map of a 2x2x2 convolution of step 2 from `stride` to twice that."""
-        if stride < 1 or stride & (stride - 1):
-            raise ValueError(f"strides are powers of two from 1 on, got {stride}")
-        if stride not in self._downs:
-            coarse, pairs, parent = down_map(self.keys(stride))
-            self._keys[2 * stride], self._downs[stride], self._parents[stride] = coarse, pairs, parent
-        return self._downs[stride]
+        return self.pairs(stride, Kernel(2, 2))
 
     def pairs(self, stride: int, shape: Kernel) -> KernelMap:
-        """The kernel map of a convolution from `stride`. Raises: ValueError for a shape that there is no map for."""
-        if shape == Kernel(3):
-            return self.neighbors(stride)
-        if shape == Kernel(2, 2):
-            return self.down(stride)
-        if shape == Kernel(2, 2, transposed=True):
-            return self.down(stride // 2).transposed()
-        raise ValueError(f"no kernel map for {shape}: convolutions have kernel 3 and stride 1, or kernel 2 and stride 2")
+        """The map of a convolution from `stride`.
+
+        Raises: ValueError for a transposed one that leads below stride 1, and for a reach beyond the keys' margin.
+        """
+        if stride < 1 or stride & (stride - 1):
+            raise ValueError(f"strides are powers of two from 1 on, got {stride}")
+        if (stride, shape) not in self._maps:
+            self._maps[stride, shape] = self._pairs(stride, shape)
+        return self._maps[stride, shape]
+
+    def _pairs(self, stride: int, shape: Kernel) -> KernelMap:
+        if shape.transposed:
+            if stride < shape.step:
+                raise ValueError(f"a transposed convolution of stride {shape.step} undoes a stride, these voxels are at stride {stride}")
+            return self.pairs(stride // shape.step, Kernel(shape.size, shape.step, shape.dilation)).transposed()
+        if shape.size == 2:
+            self._keys[2 * stride], pairs, self._parents[stride] = down_map(self.keys(stride))
+            return pairs
+        if shape.step == 2:
+            return strided_map(self.keys(stride), self.keys(2 * stride), shape.size, shape.dilation)
+        return neighbor_map(self.keys(stride), shape.size, shape.dilation)
+
+    def prepare(self, depth: int, points: Collection[int] = ()) -> Geometry:
+        """Computes now what a U-Net with `depth` strides of 2 asks for, and returns itself; layers then find all maps, and never wait for a GPU.
+
+        Those are the maps of kernel 3 at every stride, of kernel 2 between them in both directions, and means and interpolation at the strides `points`.
+        Another library than al3d's own makes its own maps.
+        """
+        self.keys(1 << depth)
+        if isinstance(self.backend, Own):
+            for level in range(depth + 1):
+                shapes = [(1 << level, Kernel(3))]
+                if level:
+                    shapes += [(1 << level - 1, Kernel(2, 2)), (1 << level, Kernel(2, 2, transposed=True))]
+                for stride, shape in shapes:
+                    engine.prepare(self.pairs(stride, shape), self.backend.engine)
+        for stride in points:
+            self.mean(stride)
+            self.trilinear(stride)
+        return self
 
     def cells(self, stride: int) -> Tensor:
         """The row i64[V] at `stride` that contains each voxel of stride 1."""

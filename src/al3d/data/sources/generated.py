@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from al3d.locks import held
+
 
 class Generated:
     """What a generated data set says of itself: both splits, and nothing that anybody published."""
@@ -23,11 +25,15 @@ class Generated:
 
 
 def made(folder: Path, write: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `write(another name)` and renamed when it is absent; several processes may ask at once.
+    """`folder`, filled by `write(another name)` and renamed when it is absent; several processes may ask at once: one works, the others wait.
 
     Raises: whatever `write` raises; nothing of `folder` is there then.
     """
-    if not folder.is_dir():
+    if folder.is_dir():
+        return folder
+    with held(folder.with_name(f".{folder.name}.lock"), f"making {folder.name}"):
+        if folder.is_dir():
+            return folder
         own = folder.with_name(f".{folder.name}.{os.getpid()}.made")
         shutil.rmtree(own, ignore_errors=True)
         write(own)
