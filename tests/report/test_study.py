@@ -43,8 +43,8 @@ def finish(cell, rounds, report=True, shared=False, seconds=10.0):
         judged = {"round": index, "labelled_points": 1, "labelled_percent": 10.0, "miou": 0.5, "iou": [0.5], "accuracy": 0.5, "confusion": [[1]], "steps": 1}
         judged |= {"loss": 0.1, "seconds": {"train": seconds, "test": 0.0, "predict": None}}
         (folder / "metrics.json").write_text(json.dumps(judged))
-        if shared and index == 0:
-            (folder / "shared.json").write_text("{}")
+        if index == 0:
+            (folder / "shared.json").write_text(json.dumps({"shared_from": "another" if shared else None, "key": "k", "copying": False}))
     if report:
         (cell.folder / "report.html").write_text("")
 
@@ -132,7 +132,7 @@ def test_a_part_of_a_study(tmp_path):
         part(cells, everything | {"rng": "3"})
 
 
-@pytest.mark.parametrize("name", ["core", "full"])
+@pytest.mark.parametrize("name", ["core", "full", "pilot"])
 def test_the_studies_can_be_composed(name, tmp_path):
     study = read_study(name)
     cells = study.cells(tmp_path, PLACES)
