@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from al3d import locks
-from al3d.locks import Lock, Owner, gone, held, lock, owner_of, wait_for_lock
+from al3d.locks import Lock, Owner, gone, held, living_owner, lock, owner_of, wait_for_lock
 from al3d.progress import console
 
 FORK = multiprocessing.get_context("fork")
@@ -179,3 +179,25 @@ def test_a_full_disk_is_no_reason_to_go_without(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", refuse)
     with pytest.raises(OSError, match="full"), held(tmp_path / "a.lock", "work"):
         pass
+
+
+def test_an_owner_elsewhere_lives_when_it_gives_a_sign_and_is_waited_for_until_then(tmp_path):
+    path = tmp_path / "a.lock"
+    assert living_owner(path) is None
+    owner = foreign(path)
+    threading.Timer(0.3, os.utime, (path,)).start()
+    with console.capture() as said:
+        assert living_owner(path, expires=60, look=0.02) == owner
+    assert said.get().count("process 1 on elsewhere") == 1
+    foreign(path)
+    started = time.monotonic()
+    with console.capture():
+        assert living_owner(path, expires=0.4, look=0.02) is None, "silent for too long"
+    assert 0.3 < time.monotonic() - started < 10
+    foreign(path)
+    threading.Timer(0.2, path.unlink).start()
+    with console.capture():
+        assert living_owner(path, expires=60, look=0.02) is None
+    mine = lock(path, "work")
+    assert isinstance(mine, Lock) and living_owner(path) == mine.owner
+    mine.release()

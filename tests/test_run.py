@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -84,6 +85,8 @@ def test_two_processes_never_write_one_folder_and_the_other_is_named(tmp_path):
                 refused()
     folder.check_free()
     owned(folder, host="node7", process=12, space="another machine")
+    beat = threading.Timer(0.3, os.utime, (folder.path / "run.lock",))
+    beat.start()
     with pytest.raises(ValueError, match=r"process 12 on node7 .*5 minutes after its last sign of life, or delete .*run\.lock"):
         folder.check_free()
     (folder.path / "run.lock").unlink()

@@ -168,6 +168,36 @@ def owner_of(path: Path) -> Owner | None:
         return Owner("somebody", "an unknown machine", 0, "an unknown time", "", None, "")
 
 
+def living_owner(path: Path, expires: float = EXPIRES, look: float = 1.0) -> Owner | None:
+    """Who holds the lock `path` and lives; None when nobody does.
+
+    Whether a process of this machine lives can be seen. For one elsewhere this waits until it gives a sign of life or was silent for too long, with one
+    printed line: a job that a cluster moves to another node must not be refused because of what it was on the first one.
+    """
+    told = ""
+    while (owner := owner_of(path)) is not None:
+        if gone(path, owner, expires):
+            return None
+        if owner.space == _space():
+            return owner
+        last = _time(path)
+        if owner.token != told:
+            told = owner.token
+            console.print(f"is {owner} still at work on {owner.what}? Its next sign of life, or {expires:.0f} s without one, will tell", markup=False)
+        while owner_of(path) == owner and not gone(path, owner, expires):
+            if _time(path) != last:
+                return owner
+            time.sleep(look)
+    return None
+
+
+def _time(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def gone(path: Path, owner: Owner, expires: float = EXPIRES) -> bool:
     """Whether the owner of the lock `path` has stopped: its process is over, where that can be seen, or it was silent for too long."""
     if owner.space == _space() and _ended(owner):

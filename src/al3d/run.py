@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from al3d.files import read_json, write_json
-from al3d.locks import EXPIRES, Owner, gone, lock, owner_of, silence
+from al3d.locks import EXPIRES, Owner, living_owner, lock, owner_of, silence
 
 Tree = Mapping[str, Any]
 
@@ -94,9 +94,9 @@ class RunFolder:
             )
 
     def check_free(self) -> None:
-        """Refuse the folder while another process writes it. Raises: ValueError naming that process and the way out."""
-        owner = owner_of(self._lock)
-        if owner is not None and not gone(self._lock, owner):
+        """Refuse the folder while another process writes it; see `al3d.locks.living_owner`. Raises: ValueError naming that process and the way out."""
+        owner = living_owner(self._lock)
+        if owner is not None:
             raise ValueError(self._busy(owner))
 
     @contextmanager
@@ -109,6 +109,7 @@ class RunFolder:
             yield
             return
         before = owner_of(self._lock)
+        self.check_free()
         mine = lock(self._lock, self.path.name)
         if isinstance(mine, Owner):
             raise ValueError(self._busy(mine))
