@@ -59,16 +59,17 @@ done
 # One line a run: state, rounds, folder and options, separated by tabs.
 listed() {
     "$python" -m al3d.report.cells "dataset=$datasets" "seed=$seeds" "acquire=$acquires" "rng=$rngs" ${shared[@]+"${shared[@]}"} |
-        grep -E "^(finished|started|new|refused)$tab"
+        grep -E "^(finished|started|new|refused|repeated)$tab"
 }
 tab=$(printf '\t')
 cd "$here" || exit 2
 found=$(listed) || stop "the runs could not be listed: see the message above"
 
-missing=()
+missing=() repeated=0
 while IFS=$tab read -r state rounds folder words; do
     case $state in
         finished) say "finished: $folder" ;;
+        repeated) say "skipped: $words: the same run as $folder" && repeated=$((repeated + 1)) ;;
         refused) say "cannot run: $words: $folder" && missing+=("$words") ;;
         *) missing+=("$words") ;;
     esac
@@ -96,7 +97,7 @@ if [ -n "$launcher" ]; then
     "${command[@]}" || say "the sweep ended with exit code $?; what the runs say of themselves:"
     found=$(listed) || stop "the runs could not be listed: see the message above"
     while IFS=$tab read -r state rounds folder words; do
-        [ "$state" = finished ] || failed+=("$state, $rounds rounds: $words")
+        [ "$state" = finished ] || [ "$state" = repeated ] || failed+=("$state, $rounds rounds: $words")
     done <<<"$found"
 else
     trap 'exit 130' INT
@@ -130,11 +131,12 @@ else
 fi
 
 [ -z "$dry" ] || exit 0
+runs=$(($(printf '%s\n' "$found" | wc -l) - repeated))
 if [ ${#failed[@]} -gt 0 ]; then
-    say "not finished: ${#failed[@]} of $(printf '%s\n' "$found" | wc -l) runs"
+    say "not finished: ${#failed[@]} of $runs runs"
     printf '  %s\n' "${failed[@]}"
     [ "$jobs" = 1 ] || say "what they printed is in $logs"
     say "the same command goes on where they stopped"
     exit 1
 fi
-say "all $(printf '%s\n' "$found" | wc -l) runs are finished"
+say "all $runs runs are finished"

@@ -70,7 +70,8 @@ def study_of(config: DictConfig) -> Study:
     with torch.device("meta"):
         empty = net()
     start.check(empty)  # nor does a file that does not fit
-    say(f"sparse convolution: {convolving(empty, config.trainer.accelerator, config.trainer.precision)}")
+    convolution = convolving(empty, config.trainer.accelerator, config.trainer.precision)
+    say(f"sparse convolution: {convolution}")
     for group, chosen in (("seed", seed), ("acquire", method)):
         _check_source(chosen, source, group)
     store = prepared(config, source, (seed, method))
@@ -80,6 +81,7 @@ def study_of(config: DictConfig) -> Study:
     folder = run_folder(config, identity)
     tree = plain(config)
     execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"]), "engine": engine}
+    execution["device"] = device_of(config.trainer.accelerator).type
     if first_process():
         folder.check_free()
         folder.log_execution(execution)
@@ -128,7 +130,7 @@ def study_of(config: DictConfig) -> Study:
         compute=config.trainer.compute,
         loggers=[instantiate(choice, _convert_="all") for choice in config.logger.values()],
         config=tree,
-        sharing=None if shared is None else Sharing(Path(shared), first_round(identity, base, tree["trainer"])),
+        sharing=None if shared is None else Sharing(Path(shared), first_round(identity, base, {**tree["trainer"], "convolution": convolution})),
     )
 
 
@@ -155,9 +157,14 @@ def data_source(config: DictConfig) -> Source:
     return source
 
 
+def device_of(accelerator: str) -> torch.device:
+    """The kind of device that `trainer.accelerator` gets here."""
+    return torch.device("cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
+
+
 def convolving(net: torch.nn.Module, accelerator: str, precision: str | int) -> str:
     """Who convolves in a network on the device that this configuration gets here."""
-    device = torch.device("cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
+    device = device_of(accelerator)
     types = {"16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}
     backend = getattr(net, "backend", None)
     if not isinstance(backend, Own):
@@ -343,6 +350,7 @@ def quiet_libraries() -> None:
         ".*wandb run already in progress.*",
         ".*Checkpoint directory.*exists.*",
         ".*isinstance.treespec.*",
+        ".*`srun` command is available.*",
     ):
         warnings.filterwarnings("ignore", message=message)
 

@@ -22,6 +22,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class DiskFull(OSError):
     """There is no space left; the message names the file and the way out."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:

@@ -207,7 +207,9 @@ def train(study: Study, index: int) -> None:
         )
     holdout = study.holdout(index)
     scenes = len(labels.trained_on(index) if holdout is None else holdout.trained)
-    plan, folder, started = study.plan, study.folder, time.perf_counter()
+    plan, folder = study.plan, study.folder
+    logs = [choice.open(folder.path, index, _steps_before(study, index), study.config) for choice in study.loggers] if not _quiet() else []
+    started = time.perf_counter()
     total = plan.training_steps(scenes, index)
     module = fresh_module(study, index, begins=plan.init == "scratch" or index == 0)
     if plan.init != "scratch" and index:
@@ -222,7 +224,6 @@ def train(study: Study, index: int) -> None:
     best = [KeepBest(folder.best(index), data.selection_dataloader, judge.judged_after(index), judge.absent)] if judge.selects else []
     with stage(f"round {index}: train", total, quiet=_quiet()) as line:
         keep = Resume(folder.resume(index), folder.weights(index), started, wait)
-        logs = [choice.open(folder.path, index, _steps_before(study, index), study.config) for choice in study.loggers] if not _quiet() else []
         trainer = study.trainer(
             callbacks=[wait, *best, keep, ShowProgress(line)],
             logger=logs or False,

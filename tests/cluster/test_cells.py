@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from omegaconf import OmegaConf
 
 from al3d.compose import chosen_methods, data_source, identity_of
 from al3d.data.prepare import prepare
 from al3d.files import write_json
-from al3d.report.cells import CONF, cells, sweep
+from al3d.report.cells import CONF, cells, check_each_once, sweep
 from al3d.run import RunFolder, identity_hash
 
 
@@ -69,9 +71,34 @@ def test_what_cannot_run_is_refused_alone_and_lines_can_be_read_by_a_shell(optio
         assert shlex.split(words[3]) == [*options, f"acquire={method}", "paths.outputs=my outputs"]
 
 
+def test_a_run_that_is_named_twice_is_marked(options: list[str], tmp_path: Path) -> None:
+    found = cells([*options, "acquire=random,random,list,list"])  # not prepared: the words tell
+    assert [cell.state for cell in found] == ["new", "repeated", "refused", "refused"]
+    pretend(options, tmp_path, "rng=1")
+    found = cells([*options, "trainer.threads=1,2", "rng=1,2"])  # what is no part of the identity makes no other run
+    assert [cell.state for cell in found] == ["started", "new", "repeated", "repeated"]
+    assert shlex.split(found[3].line().split("\t")[2]) == list(found[1].words) == [*options, "trainer.threads=1", "rng=2"]
+    assert [cell.state for cell in cells([*options, "rng=1", f"paths.run={tmp_path / 'a'},{tmp_path / 'b'}"])] == ["new", "new"]
+
+
+def test_a_sweep_with_a_run_twice_ends_before_it_begins() -> None:
+    """Hydra passes over what a callback raises, so that the process must end."""
+    callbacks = Callbacks(OmegaConf.create({"hydra": {"callbacks": {"once": {"_target_": "al3d.report.cells.EachRunOnce"}}}}))
+
+    def begin(*words: str) -> None:
+        callbacks.on_multirun_start(OmegaConf.create({"hydra": {"overrides": {"task": list(words)}}}))
+
+    begin("net.width=0.5", "acquire=random,redal", "rng=range(1,4)")
+    with pytest.raises(SystemExit, match=r"^al3d: the sweep has 2 times the run acquire=random rng=1: give each value once$"):
+        begin("net.width=0.5", "acquire=random,redal,random", "rng=1,2")
+    check_each_once(["acquire=glob(*)", "rng=1,1"])
+
+
 def test_wrong_option_is_named() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         cells(["nonsense=1"])
+    with pytest.raises(ValueError, match="paths.data=it.* is not an option as Hydra reads it; a value with"):
+        cells(["rng=1", "paths.data=it's"])
 
 
 def test_sweeps_of_an_experiment_are_followed() -> None:

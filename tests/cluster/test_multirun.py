@@ -28,7 +28,7 @@ Call = Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]
 
 def line(state: str, method: str, rng: int, extra: str = "") -> str:
     words = shlex.join(["dataset=rooms", "seed=random", f"acquire={method}", f"rng={rng}", *filter(None, [extra])])
-    return f"{state}\t0/3\t{'-' if state == 'new' else f'outputs/{method}-{rng}'}\t{words}"
+    return f"{state}\t0/3\t{'-' if state == 'new' else 'the first' if state == 'repeated' else f'outputs/{method}-{rng}'}\t{words}"
 
 
 @pytest.fixture
@@ -93,6 +93,13 @@ def test_a_launcher_gets_one_sweep_of_what_is_missing(call: Call) -> None:
     assert calls == ["train.py -m hydra/launcher=slurm dataset=rooms seed=random acquire=random,redal rng=2 hydra.launcher.mem_gb=8 net.width=0.5"]
     assert result.returncode == 1, "the runs are still not finished afterwards"
     assert "started, 0/3 rounds: dataset=rooms seed=random acquire=random rng=2" in result.stdout
+
+
+def test_a_repeated_run_is_started_once_and_does_not_count(call: Call) -> None:
+    result, calls = call([line("new", "random", 1), line("repeated", "random", 1)])
+    assert result.returncode == 0 and calls == ["train.py dataset=rooms seed=random acquire=random rng=1"]
+    assert "skipped: dataset=rooms seed=random acquire=random rng=1: the same run as the first" in result.stdout
+    assert "all 1 runs are finished" in result.stdout
 
 
 def test_nothing_to_do(call: Call) -> None:

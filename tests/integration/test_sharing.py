@@ -59,24 +59,25 @@ def test_a_taken_first_round_has_the_bits_of_one_that_was_trained(composed, outc
 
 
 @pytest.mark.slow
-def test_a_run_waits_for_another_one_and_takes_over_when_that_is_killed(command, outcome, shared, tmp_path):
-    words = ("rounds.n=2", "rounds.first_steps=150", "rounds.steps=6", shared)
-    first, second = tmp_path / "first", tmp_path / "second"
+def test_a_run_waits_for_another_one_and_takes_over_when_that_is_killed(command, composed, outcome, shared, tmp_path):
+    words = ("rounds.n=2", "trainer.threads=1", shared)
+    first, second, alone = tmp_path / "first", tmp_path / "second", tmp_path / "alone"
     dying = command("acquire=entropy", f"paths.run={first}", *words)
     while dying.poll() is None and not (first / "round-00" / "resume.ckpt").exists():
-        time.sleep(0.01)
+        time.sleep(0.002)
+    dying.send_signal(signal.SIGSTOP)  # in the middle of its first round, for as long as it takes
+    assert not (first / "round-00" / "last.ckpt").exists()
     waiting = command("acquire=random", f"paths.run={second}", *words)
-    while waiting.poll() is None and not (second / "execution.jsonl").exists():
-        time.sleep(0.05)
-    time.sleep(1)
+    while not (line := waiting.stdout.readline()).startswith("waiting for first, process"):
+        assert line, "it did not wait"
     assert not (second / "labels-00").exists(), "the first round is trained twice"
     dying.send_signal(signal.SIGKILL)
     dying.communicate()
-    text = finished(waiting)
-    assert "waiting for first, process" in text and json.loads((second / "round-00" / "shared.json").read_text())["shared_from"] is None
-    finished(command("acquire=entropy", f"paths.run={first}", *words))  # goes on with what it had
-    finished(command("acquire=random", f"paths.run={tmp_path / 'alone'}", *words[:-1]))
-    assert outcome(second) == outcome(tmp_path / "alone")
+    finished(waiting)
+    assert json.loads((second / "round-00" / "shared.json").read_text())["shared_from"] is None
+    for path, method in ((first, "entropy"), (alone, "random")):  # the killed one goes on with what it had
+        run(study_of(composed(f"acquire={method}", f"paths.run={path}", *words[:-1], *([shared] if path == first else []))))
+    assert outcome(second) == outcome(alone)
     assert outcome(first)["round-00/metrics.json"] == outcome(second)["round-00/metrics.json"]
 
 

@@ -17,8 +17,11 @@ def shown_run(run: Path, rounds: int = 3, *, rng: int = 1, acquire: str = "redal
     write_run(run, THREE_CLASSES, 0, rng=rng)
     file = run / "identity.json"
     content = json.loads(file.read_text())
+    content["identity"]["data"] = "0123"
     content["identity"]["acquire"] = {"name": acquire, "unit": {"_target_": "al3d.units.supervoxel.Supervoxel"}}
     file.write_text(json.dumps(content))
+    with (run / "config.yaml").open("a") as config:
+        config.write(f"\npaths: {{data: {run.parent / 'nothing prepared'}}}\n")
     (run / "report.json").write_text(json.dumps({"classes": list(THREE_CLASSES.names)}))
     for round_index in range(rounds):
         finish_round(run, round_index, lift=lift)

@@ -93,7 +93,7 @@ def test_without_the_library_the_way_out_is_named(monkeypatch: pytest.MonkeyPatc
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr("al3d.report.dashboard.import_module", absent)
-    with pytest.raises(ValueError, match="pip install wandb-workspaces"):
+    with pytest.raises(ValueError, match=r"pip install 'al3d\[dashboard\]'"):
         save_dashboard(DEFINITION, "rooms", "project", "me", [])
     with pytest.raises(FileNotFoundError, match="no dashboard definition"):
         save_dashboard(Path("nowhere.yaml"), "rooms", "project", "me", [])

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from pathlib import Path
 
 import pytest
 
-from al3d.report.summary import area_under, class_names, final_values, first_step, iou_table, purchase_table, read_run, round_values, tags_of, training_curve
+from al3d.report import summary
+from al3d.report.legend import legend
+from al3d.report.summary import (
+    area_under,
+    class_names,
+    final_values,
+    first_step,
+    iou_table,
+    pictures_of,
+    purchase_table,
+    read_run,
+    round_values,
+    shown,
+    tags_of,
+    training_curve,
+)
 
+from .fake_run import THREE_CLASSES
 from .shown_run import shown_run
 
 
@@ -66,3 +83,18 @@ def test_class_names_need_a_report_or_the_data(tmp_path: Path) -> None:
     file.write_text(json.dumps(content))
     with pytest.raises(FileNotFoundError, match="0123456789ab.*--data FOLDER"):
         class_names(run, tmp_path / "nowhere")
+
+
+def test_a_picture_has_the_colours_of_the_classes_below_where_the_data_set_says_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shown_run(tmp_path / "run", 1)
+    ((file, _),) = pictures_of(folder, 0)
+    assert shown(read_run(folder), file).shape == (4, 6, 3)
+    asked = []
+
+    def store(run: Path, data: Path | None) -> object:
+        asked.append((run, data))
+        return types.SimpleNamespace(classes=THREE_CLASSES)
+
+    monkeypatch.setattr(summary, "find_store", store)
+    picture = shown(read_run(folder, THREE_CLASSES.names, tmp_path / "data"), file)
+    assert asked == [(folder, tmp_path / "data")] and (picture[4:] == legend(THREE_CLASSES)).all()

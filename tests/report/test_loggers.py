@@ -99,7 +99,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     module: Any = types.ModuleType("wandb")
     module.init = made.init
     module.Settings = type("Settings", (), {"model_fields": {"init_timeout": 0}, "__init__": lambda self, **options: self.__dict__.update(options)})
-    module.Image = lambda file, caption: (Path(file).name, caption)
+    module.Image = lambda picture, caption: (picture.shape, int(picture.max()), caption)
     module.Table = lambda columns, data: (columns, data)
     module.Artifact = FakeArtifact
     monkeypatch.setitem(sys.modules, "wandb", module)
@@ -123,7 +123,7 @@ def test_training_with_wandb_and_from_the_files_sends_the_same(tmp_path: Path, f
         train(choice, live, round_index)
     choice.close()
     (first,) = fake.runs
-    assert first.finished and first.options["group"] == "study one" and first.options["job_type"] == "al-run" and first.options["resume"] == "allow"
+    assert first.finished and first.options["group"] == "study one" and first.options["job_type"] == "round" and first.options["resume"] == "allow"
     assert first.options["tags"] == ["dataset:rooms", "seed:random", "acquire:redal", "unit:Supervoxel", "net:minkunet", "rng:1", "mine"]
     assert first.axes["curve/*"] == "curve/labelled_percent" and first.axes["train/*"] == "train/step" and first.axes["bought/*"] == "round"
     assert first.config["method"] == "redal (supervoxel)" and first.config["study"] == "study one"
@@ -140,7 +140,8 @@ def test_training_with_wandb_and_from_the_files_sends_the_same(tmp_path: Path, f
     assert [aliases[1] for _, aliases in second.artifacts] == ["round-00", "round-01", "round-02"]
     artifact = second.artifacts[2][0]
     assert artifact.type == "labels" and {Path(name).parts[0] for name in artifact.files} == {"labels-00", "labels-01", "labels-02"}
-    assert [row["bought_regions"][0][0] for row in second.rows if "bought_regions" in row] == ["hall.png"] * 3
+    pictures = [row["bought_regions"] for row in second.rows if "bought_regions" in row]
+    assert pictures == [[((4, 6, 3), 40 * index, f"round {index}, hall: 7 points bought")] for index in range(3)]
 
 
 def test_what_was_sent_is_not_sent_again(tmp_path: Path, fake: Fake) -> None:
@@ -176,7 +177,7 @@ def test_training_goes_on_when_wandb_cannot_be_opened(how: str, tmp_path: Path, 
         assert fake.tries == 1, "one round waits for one timeout"
         choice.close()
     said = capture.get()
-    assert "W&B gave up at opening the run" in said and f"python -m al3d.report.wandb {run}" in said
+    assert "W&B gave up at opening the run" in said and "The run goes on; what is not sent can be sent" in said and f"python -m al3d.report.wandb {run}" in said
     assert "not sent to W&B: training-00, curve-00, labels-00, pictures-00, tables-00" in said
     getattr(fake, how).clear()
     rebuild(run, Target())
@@ -277,7 +278,7 @@ def test_wandb_itself_writes_the_run_offline(tmp_path: Path, monkeypatch: pytest
         assert time.monotonic() < limit
         time.sleep(0.2)
     opened = next(record.run for record in records if record.WhichOneof("record_type") == "run")
-    assert (opened.run_group, opened.job_type, opened.run_id) == ("study", "al-run", run_id(run)) and "rng:1" in opened.tags
+    assert (opened.run_group, opened.job_type, opened.run_id) == ("study", "round", run_id(run)) and "rng:1" in opened.tags
     history = [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in one.history.item} for one in records if one.HasField("history")]
     shown = read_run(run)
     curves = [row for row in history if "curve/miou" in row]

@@ -146,5 +146,7 @@ def _libraries() -> tuple[Any, Any]:
     try:
         reports, views = (import_module(f"wandb_workspaces.{name}") for name in ("reports.v2", "workspaces"))
     except ModuleNotFoundError as error:
-        raise ValueError("views are made with the package wandb-workspaces, which is not installed: pip install wandb-workspaces==0.4.13") from error
+        raise ValueError(
+            "views need W&B's package wandb-workspaces, which is not there: pip install 'al3d[dashboard]' (in a clone: pip install -e '.[dashboard]')"
+        ) from error
     return reports, views

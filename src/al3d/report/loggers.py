@@ -79,7 +79,7 @@ class TensorBoard:
         """Show the report's pictures."""
         run = Path(str(logger.save_dir))
         board = writer(run / "tensorboard" / "rounds")
-        write_pictures(board, run, range(1 + max((record.round for record in read_rounds(run)), default=-1)))
+        write_pictures(board, read_run(run))
         board.close()
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class TrainingCurve(Logger):
 
 @dataclass(frozen=True)
 class WandB:
-    """One W&B run per active-learning run (its group the study, its job type al-run), with an id kept in the run folder.
+    """One W&B run per active-learning run (its group the study, its job type `round`), with an id kept in the run folder.
 
     Restarts and rounds continue it; `al3d.report.wandb` makes it again from the files. Each answer is waited for at most `timeout` seconds; when
     W&B cannot be reached, the training goes on, what is missing is sent after a later round, and what is left at the end is named.
@@ -186,5 +186,5 @@ class WandB:
 
     def _sender(self, run: Path) -> Sender:
         if run not in self._senders:
-            self._senders[run] = Sender(run, self.target)
+            self._senders[run] = Sender(run, self.target, "The run goes on; what is not sent can be sent later from its files.")
         return self._senders[run]

@@ -10,13 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from PIL import Image
 
 from al3d.data.earlier import find_store
 from al3d.files import read_json
 from al3d.report.html import part_name
+from al3d.report.legend import below, legend
 from al3d.report.results import method_name
 from al3d.report.rounds import Purchase, RoundRecord, read_identity, read_purchases, read_rounds
+from al3d.types import U8
 
 #: The parts of the identity that tags name.
 TAGGED = ("dataset", "seed", "acquire", "unit", "net", "rng")
@@ -28,7 +32,10 @@ Values = dict[str, float]
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run folder's finished rounds and purchases; `classes` are the names of the classes, in the order of the labels."""
+    """A run folder's finished rounds and purchases; `classes` are the names of the classes, in the order of the labels.
+
+    `data`: the folder of prepared data sets, None for the one that config.yaml names.
+    """
 
     folder: Path
     hash: str
@@ -36,12 +43,22 @@ class LoggedRun:
     classes: tuple[str, ...]
     records: tuple[RoundRecord, ...]
     purchases: tuple[Purchase, ...]
+    data: Path | None = None
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The full configuration, config.yaml; what defines the run where that file is missing."""
         file = self.folder / "config.yaml"
         return dict(yaml.safe_load(file.read_text(encoding="utf-8"))) if file.is_file() else dict(self.identity)
+
+    @cached_property
+    def legend(self) -> U8 | None:
+        """The colours of the classes in pictures, u8[H,W,3]; None where the prepared data set is not there to say them."""
+        try:
+            classes = find_store(self.folder, self.data).classes
+        except FileNotFoundError:
+            return None
+        return legend(classes)
 
     @property
     def method(self) -> str:
@@ -66,7 +83,7 @@ def read_run(folder: Path, classes: Sequence[str] | None = None, data: Path | No
     for purchase in purchases:
         if len(purchase.class_points) != len(names):
             raise ValueError(f"{folder}: purchase {purchase.round} speaks of {len(purchase.class_points)} classes, but {len(names)} names are known")
-    return LoggedRun(folder, digest, identity, names, records, purchases)
+    return LoggedRun(folder, digest, identity, names, records, purchases, data)
 
 
 def read_head(folder: Path) -> LoggedRun:
@@ -168,6 +185,13 @@ def pictures_of(run: Path, round_index: int) -> list[tuple[Path, str]]:
     if not index.is_file():
         return []
     return [(folder / item["file"], f"round {round_index}, {item['scene']}: {item['points']:,} points bought") for item in read_json(index)["pictures"]]
+
+
+def shown(run: LoggedRun, file: Path) -> U8:
+    """A picture u8[H,W,3] as loggers show it: with the colours of the classes below, where they are known."""
+    with Image.open(file) as image:
+        picture = np.asarray(image.convert("RGB"))
+    return picture if run.legend is None else below(picture, run.legend)
 
 
 def labels_of(run: Path, round_index: int) -> list[Path]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,20 @@ from al3d.files import whole_folder
 from al3d.progress import console
 from al3d.report.rounds import RoundRecord
 from al3d.report.saved import markdown_table
-from al3d.report.summary import LoggedRun, Table, final_values, first_step, iou_table, pictures_of, purchase_table, read_run, round_values, training_curve
+from al3d.report.summary import (
+    LoggedRun,
+    Table,
+    final_values,
+    first_step,
+    iou_table,
+    pictures_of,
+    purchase_table,
+    read_run,
+    round_values,
+    shown,
+    training_curve,
+)
+from al3d.report.table import counted
 
 #: The steps of one percent.
 STEPS_PER_PERCENT = 10_000
@@ -51,13 +64,11 @@ def write_round(board: Any, run: LoggedRun, record: RoundRecord) -> None:
         board.add_text(f"tables/{name}", as_markdown(content), record.round)
 
 
-def write_pictures(board: Any, run: Path, rounds: Iterable[int]) -> None:
+def write_pictures(board: Any, run: LoggedRun) -> None:
     """Write the report's pictures of what was bought, a step per round."""
-    from matplotlib.image import imread
-
-    for round_index in rounds:
-        for at, (file, _) in enumerate(pictures_of(run, round_index)):
-            board.add_image(f"bought/picture {at + 1}", imread(file)[..., :3], round_index, dataformats="HWC")
+    for purchase in run.purchases:
+        for at, (file, _) in enumerate(pictures_of(run.folder, purchase.round)):
+            board.add_image(f"bought/picture {at + 1}", shown(run, file), purchase.round, dataformats="HWC")
 
 
 def write_training(board: Any, run: LoggedRun, record: RoundRecord) -> None:
@@ -83,7 +94,7 @@ def write_run(folder: Path, run: LoggedRun) -> None:
     for record in run.records:
         write_training(board, run, record)
         write_round(board, run, record)
-    write_pictures(board, run.folder, (purchase.round for purchase in run.purchases))
+    write_pictures(board, run)
     final = [[name.removeprefix("final/"), value] for name, value in final_values(run).items()]
     words = f"{run.folder.name}\n\n{run.method}\n\n{UNIT_NOTE}\n\n{as_markdown((['at the end', 'value'], final))}"
     board.add_text("about", words, 0)
@@ -104,7 +115,7 @@ def write_method(folder: Path, runs: Sequence[LoggedRun], classes: Sequence[str]
             if known:
                 board.add_scalar(f"study/iou/{name}", float(np.mean(known)), step)
     words = "; ".join(run.folder.name for run in runs)
-    board.add_text("about", f"mean over {len(runs)} runs, band: one standard deviation: {words}\n\n{UNIT_NOTE}", 0)
+    board.add_text("about", f"mean over {counted(len(runs), 'run')}, band: one standard deviation: {words}\n\n{UNIT_NOTE}", 0)
     board.close()
 
 

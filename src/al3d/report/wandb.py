@@ -33,11 +33,12 @@ from al3d.report.summary import (
     read_head,
     read_run,
     round_values,
+    shown,
     tags_of,
     training_curve,
 )
 
-JOB_TYPE = "al-run"
+JOB_TYPE = "round"
 #: What each group of values is drawn over.
 AXES: Mapping[str, str] = {
     "train/*": "train/step",
@@ -111,10 +112,13 @@ class Sent:
 
 
 class Sender:
-    """The W&B run of one run folder in this process. Nothing here raises what W&B raises: `broken` says why it gave up, and a line says it once."""
+    """The W&B run of one run folder in this process. Nothing here raises what W&B raises: `broken` says why it gave up, and a line says it once.
 
-    def __init__(self, folder: Path, target: Target) -> None:
-        self.folder, self.target = folder, target
+    `then`: what that line says of the consequence.
+    """
+
+    def __init__(self, folder: Path, target: Target, then: str = "") -> None:
+        self.folder, self.target, self.then = folder, target, then
         self.sent = Sent.read(folder)
         self.run: Any = None
         self.broken: str | None = None
@@ -152,7 +156,7 @@ class Sender:
             result = within(self.target.timeout, call)
         except Exception as error:
             self.broken = f"{what}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-            console.print(f"W&B gave up at {self.broken}. The run goes on without it; its files hold everything.", markup=False)
+            console.print(f"W&B gave up at {self.broken}. {self.then}".rstrip(), markup=False)
             return None
         return True if result is None else result
 
@@ -309,7 +313,7 @@ def _send_labels(sender: Any, run: LoggedRun, record: RoundRecord) -> None:
 
 def _send_pictures(sender: Any, run: LoggedRun, record: RoundRecord) -> None:
     wandb = _wandb()
-    images = [wandb.Image(str(file), caption=caption) for file, caption in pictures_of(run.folder, record.round)]
+    images = [wandb.Image(shown(run, file), caption=caption) for file, caption in pictures_of(run.folder, record.round)]
     sender.log({"bought_regions": images, "round": record.round})
 
 
@@ -374,14 +378,19 @@ def main() -> None:
     parser.add_argument("--project", default=None, help="W&B project; default: the run's logger.wandb.project, or al3d")
     parser.add_argument("--entity", default=None, help="W&B user or team; default: the run's, or your own")
     parser.add_argument("--group", default=None, help="the study that the runs belong to; default: the run's, or the name of its data set")
-    parser.add_argument("--offline", action="store_true", help="write W&B's files below the run folder; `wandb sync` uploads them")
+    parser.add_argument(
+        "--offline",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="write W&B's files below the run folder, `wandb sync` uploads them; default: as the run was configured",
+    )
     parser.add_argument("--new", action="store_true", help="another W&B run with a fresh id and everything in it")
     parser.add_argument("--timeout", type=float, default=None, help="seconds to wait for one answer; default: the run's, or 60")
     parser.add_argument("--data", type=Path, default=None, help="the folder of prepared data sets, for class names before there is a report")
     parser.add_argument("--dashboard", action="store_true", help="make the view of the study --group; runs given name the classes it shows")
     parser.add_argument("--definition", type=Path, default=DEFINITION, help="the view's definition; default: the one that comes with al3d")
     chosen = parser.parse_args()
-    given = {name: getattr(chosen, name) for name in ("project", "entity", "group", "timeout") if getattr(chosen, name) is not None}
+    given = {name: getattr(chosen, name) for name in ("project", "entity", "group", "timeout", "offline") if getattr(chosen, name) is not None}
     with plain_errors():
         runs = [run.expanduser() for run in chosen.runs]
         if not chosen.dashboard and not runs:
@@ -391,8 +400,7 @@ def main() -> None:
             save_dashboard(chosen.definition, chosen.group, chosen.project or "al3d", chosen.entity, names)
             return
         for run in runs:
-            target = replace(target_of(run), **given)
-            rebuild(run, replace(target, offline=target.offline or chosen.offline), new=chosen.new, data=chosen.data)
+            rebuild(run, replace(target_of(run), **given), new=chosen.new, data=chosen.data)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al3d.report.compare.areas import area, band, common_range, curve_of, first_reaching, mean_curve
+from al3d.report.compare.areas import area, common_range, curve_of, first_reaching, mean_curve, round_means
 
 steps = st.lists(st.tuples(st.floats(0.1, 5), st.floats(0, 1)), min_size=2, max_size=7)
 
@@ -49,13 +49,13 @@ def test_mean_of_curves_is_the_mean_everywhere_and_so_is_its_area(lists):
     at = np.linspace(low, high, 37)
     assert mean.at(at) == pytest.approx(np.mean([curve.at(at) for curve in curves], axis=0))
     assert area(mean, low, high) == pytest.approx(np.mean([area(curve, low, high) for curve in curves]))
-    assert len(band(curves)) == len(mean.cost)
 
 
-def test_band_is_the_standard_deviation_over_curves():
-    curves = [curve_of([0, 2], [0, 1]), curve_of([0, 2], [1, 2])]
-    assert band(curves) == pytest.approx([np.sqrt(0.5)] * 2)
-    assert band(curves[:1]) == pytest.approx([0, 0])
+def test_round_means_start_where_the_runs_start():
+    cost, mean, width = round_means([[1, 3, 5], [2, 4]], [[0.1, 0.5, 0.9], [0.3, 0.1]])
+    assert (cost.tolist(), mean.tolist()) == (pytest.approx([1.5, 3.5]), pytest.approx([0.2, 0.3]))
+    assert width == pytest.approx([np.sqrt(0.02), np.sqrt(0.08)])
+    assert round_means([[1, 2]], [[0.1, 0.2]])[2].tolist() == [0, 0]
 
 
 @settings(max_examples=20, deadline=None)

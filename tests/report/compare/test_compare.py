@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -13,11 +14,14 @@ import pytest
 
 from al3d.progress import console
 from al3d.report.compare.command import main, write_comparison
-from al3d.report.compare.figures import curve_figure, drawn, forest_figure, looks
-from al3d.report.compare.sentences import headline, sentence, sentences
+from al3d.report.compare.figures import BY_METHOD, BY_SEED, POOLED, curve_figure, drawn, forest_figure, layouts_of, looks
+from al3d.report.compare.page import document
+from al3d.report.compare.protocol import differences
+from al3d.report.compare.runs import grouped, run_folders
+from al3d.report.compare.sentences import headline, reach_notes, sentence, sentences
 from al3d.report.compare.statistics import Interval, SignFlip
 from al3d.report.compare.study import Options, Outcome, compare, labels_needed, wins_of
-from al3d.report.compare.tables import Column, Sheet, area_sheet, as_csv, as_latex, cost_sheet, latex_text, shown
+from al3d.report.compare.tables import Column, Sheet, area_sheet, as_csv, as_latex, cost_sheet, latex_text, sheets_of, shown
 
 from .fake_study import FakeStudy, write, write_run, write_study
 
@@ -189,8 +193,9 @@ def test_errors_name_the_way_out(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no run's folder and holds none"):
         compare([tmp_path / "nothing"], QUICK)
     write_run(tmp_path, "rooms", "random", "redal", 1, FakeStudy({"redal": 0.0}, rounds=1))
-    with pytest.raises(ValueError, match="has no round after its seed"):
+    with pytest.raises(ValueError, match=r"there is no run to compare\n  rooms-.*: no round after its seed") as refused:
         compare([tmp_path], QUICK)
+    assert "--unfinished" not in str(refused.value), "it is finished: waiting does not help"
     with pytest.raises(ValueError, match=r"must end in \.html"):
         write_comparison([tmp_path], tmp_path / "page.txt")
     for wrong in ({"start": 2}, {"level": 0.7}, {"draws": 3}, {"rare_share": 2}, {"seconds_per_click": 0}):
@@ -209,6 +214,22 @@ def test_budgets_that_do_not_meet_are_refused(tmp_path):
         compare([tmp_path], QUICK)
 
 
+def test_a_round_that_buys_much_at_once_moves_the_areas_and_is_named(tmp_path):
+    study = FakeStudy(EFFECTS, rounds=3, full=None)
+    write_run(tmp_path, "rooms", "random", "random", 1, study)
+    far = write_run(tmp_path, "rooms", "random", "redal", 1, study)
+    for index, percent in ((1, 8.0), (2, 9.0)):
+        file = far / f"round-{index:02d}" / "metrics.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "labelled_percent": percent}))
+    panel = compare([tmp_path], QUICK).panels[0]
+    assert panel.ranges == {"2.0 percent": (3.0, 7.0)}
+    assert any("starts at 8 %" in remark and far.name in remark and "had to start at the seed's round" in remark for remark in panel.remarks)
+    file = far / "round-01" / "metrics.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "labelled_percent": 6.9}))
+    panel = compare([tmp_path], QUICK).panels[0]
+    assert panel.ranges == {"2.0 percent": (6.9, 7.0)} and any("areas cover only 6.9 to 7 % labelled" in remark for remark in panel.remarks)
+
+
 def test_shared_rounds_count_once_and_devices_apart(tmp_path):
     folders = write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.0}, rngs=(1, 2), full=None))
     write(folders[2] / "round-00" / "shared.json", {"shared_from": folders[0].name, "key": "k", "copying": False})
@@ -221,12 +242,20 @@ def test_shared_rounds_count_once_and_devices_apart(tmp_path):
     by = costs_of([tmp_path])
     cpu, gpu, unknown = by["redal (supervoxel)", "CPU"], by["random (supervoxel)", "GPU"], by["random (supervoxel)", "not recorded"]
     assert (cpu["rounds"], cpu["shared_rounds"]) == (8, 2)
-    assert cpu["cpu_hours"] == pytest.approx(8 * 71.5 / 3600) and cpu["hours_once"] == pytest.approx((8 * 71.5 - 2 * 70) / 3600)
-    assert (gpu["gpu_hours"], gpu["cpu_hours"]) == pytest.approx((4 * 70 * 2 / 3600, 4 * 1.5 / 3600))
-    assert (unknown["unknown_hours"], unknown["gpu_hours"]) == pytest.approx((4 * 70 / 3600, 0))
+    assert cpu["cpu_seconds"] == pytest.approx(71.5) and cpu["hours"] == pytest.approx(8 * 71.5 / 3600)
+    assert cpu["hours_once"] == pytest.approx((8 * 71.5 - 2 * 70) / 3600)
+    assert (gpu["gpu_seconds"], gpu["cpu_seconds"]) == pytest.approx((70 * 2, 1.5)) and gpu["hours"] == pytest.approx(4 * 141.5 / 3600)
+    assert (unknown["unknown_seconds"], unknown["gpu_seconds"], unknown["cpu_seconds"]) == pytest.approx((70, 0, 1.5))
     for folder in folders[2:]:
         write(folder / "round-00" / "shared.json", {"shared_from": "a run elsewhere", "key": "k", "copying": False})
     assert costs_of([tmp_path])["redal (supervoxel)", "CPU"]["hours_once"] == pytest.approx((8 * 71.5 - 70) / 3600), "a source that is not here counts once"
+
+
+def test_the_device_that_was_written_down_speaks_louder_than_auto(tmp_path):
+    folders = write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.0}, rngs=(1,), rounds=2, full=None))
+    write(folders[0] / "execution.jsonl", {"accelerator": "auto", "device": "cuda", "devices": 1, "n": 2})
+    write(folders[1] / "execution.jsonl", {"accelerator": "auto", "devices": 1, "n": 2})
+    assert set(costs_of([tmp_path])) == {("random (supervoxel)", "GPU"), ("redal (supervoxel)", "not recorded")}
 
 
 def costs_of(folders):
@@ -239,9 +268,11 @@ def outcome(dataset, verdict, mean=0.02):
     if verdict == "alone":
         return Outcome(dataset, "redal", None, "there is no random run at the same unit (point)")
     mean = -mean if verdict == "worse" else mean
-    adjusted = {"beats": 0.01, "worse": 0.02, "even": 0.4, "untested": None}[verdict]
+    adjusted = {"beats": 0.01, "worse": 0.02, "even": 0.4, "short": 0.0625, "untested": None}[verdict]
     test = None if adjusted is None else SignFlip(adjusted, exact=True, smallest=0.001)
-    return Outcome(dataset, "redal", "random", "", 6, Interval(mean, mean - 0.01, mean + 0.01), test=test, adjusted=adjusted)
+    return Outcome(
+        dataset, "redal", "random", "", 6, Interval(mean, mean - 0.01, mean + 0.01), test=test, adjusted=adjusted, reach=0.0625 if verdict == "short" else 0.01
+    )
 
 
 @pytest.mark.parametrize(
@@ -252,6 +283,8 @@ def outcome(dataset, verdict, mean=0.02):
         (("even",), "is not distinguishable from random (same unit, same budget): a +2.0 [+1.0, +3.0]"),
         (("worse", "alone"), "is worse than random (same unit, same budget) at p < 0.05 on 1 of 1 data set: a \u22122.0 [\u22123.0, \u22121.0]; "
          "is not compared with random: there is no random run at the same unit (point) on b"),
+        (("even", "short"), "is not distinguishable from random (same unit, same budget): a +2.0 [+1.0, +3.0]; "
+         "has too few blocks for p < 0.05 against random: b +2.0 [+1.0, +3.0] from 6 blocks"),
         (("untested",), "has no p-value against random (same unit, same budget) with fewer than 6 blocks: a +2.0 [+1.0, +3.0] from 6 blocks"),
     ],
 )  # fmt: skip
@@ -259,6 +292,47 @@ def test_sentences(verdicts, words):
     outcomes = [outcome(name, verdict) for name, verdict in zip("abc", verdicts, strict=False)]
     assert sentence(outcomes, 0.05) == words
     assert headline(outcomes, 0.05) == verdicts[0]
+
+
+def test_six_blocks_and_two_methods_are_too_few_and_the_page_says_so(found):
+    assert {outcome.verdict(0.05) for outcome in found.outcomes} == {"short"} and {outcome.reach for outcome in found.outcomes} == {4 / 64}
+    assert list(sentences(found))[0] == "redal (supervoxel)", "of the same news the larger difference comes first"
+    words = "On rooms and street: with 6 blocks none of the 2 tested methods can reach p < 0.05 after Holm's correction, "
+    words += "however large the difference (p = 0.0625 at best)."
+    assert reach_notes(found) == [
+        f"{words} That is the size of the study, not a failure of the methods: 7 blocks (seed methods x rng) would do; until then, go by the intervals."
+    ]
+    page = written(found)
+    assert html.escape(words) in page and "not distinguishable" not in page
+    assert page.index("has too few blocks") < page.index("none of the 2 tested") < page.index("Learning curves")
+
+
+def test_one_method_alone_needs_six_blocks_only(tmp_path):
+    write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.05}, rngs=range(1, 7), rounds=2, within=0.005, full=None))
+    found = compare([tmp_path], QUICK)
+    assert found.outcomes[0].verdict(0.05) == "beats" and reach_notes(found) == []
+    strict = compare([tmp_path], Options(draws=200, level=0.01))
+    assert reach_notes(strict)[0].startswith("On rooms: with 6 blocks redal (supervoxel) cannot reach p < 0.01 after Holm's correction for 1 method")
+    assert "8 blocks (seed methods x rng) would do" in reach_notes(strict)[0], "2 / 256 < 0.01, were it 8 blocks"
+
+
+@pytest.mark.slow
+def test_a_whole_comparison_finds_two_points_and_calls_little_under_the_null(tmp_path):
+    """Twelve studies of 18 blocks, the spread of a difference being 2.8 points: redal is better by 2 points, entropy is not."""
+    names = [f"study{place}" for place in range(12)]
+    study = FakeStudy({"random": 0.0, "redal": 0.02, "entropy": 0.0}, names, ("random", "kcenter", "seedal"), rngs=range(1, 7), rounds=2, full=None)
+    write_study(tmp_path, study)
+    found = compare([tmp_path], Options(draws=2000))
+    verdicts = {name: [outcome.verdict(0.05) for outcome in found.of(f"{name} (supervoxel)")] for name in ("redal", "entropy")}
+    assert verdicts["redal"].count("beats") >= 7 and "worse" not in verdicts["redal"]
+    assert verdicts["entropy"].count("even") >= 10
+    errors = [outcome.difference.mean - 0.02 for outcome in found.of("redal (supervoxel)")]
+    assert abs(np.mean(errors)) < 3 * 0.028 / np.sqrt(18 * 12)
+
+
+def written(comparison):
+    """The page without its charts."""
+    return document(comparison, sheets_of(comparison), None, {}, looks(comparison), "study")
 
 
 def test_a_p_at_the_level_is_no_finding():
@@ -323,7 +397,7 @@ def test_the_page_and_its_files(tmp_path, monkeypatch):
 def write_again(runs):
     found = compare([runs], QUICK)
     panel, look = found.panels[0], looks(found)
-    return drawn(lambda: curve_figure(panel, panel.axes[0], 1.0, look), "a", "t", look)[0] + drawn(lambda: forest_figure(found), "b", "t")[0]
+    return drawn(lambda: curve_figure(panel, panel.axes[0], 1.0, look), "a", "t", look)[0] + drawn(lambda: forest_figure(found, look), "b", "t")[0]
 
 
 def test_help_and_refusals_end_in_words(tmp_path, capsys):
@@ -359,3 +433,144 @@ def test_sheets_agree_with_the_findings(found):
     assert row["area_after_kcenter"] == pytest.approx(100 * np.mean([value for block, value in values.items() if block[0] == "kcenter"]))
     assert row["area_low"] < row["area"] < row["area_high"]
     assert set(sentences(found)) == {"redal (supervoxel)", "entropy (supervoxel)"}
+
+
+def test_runs_that_cannot_be_used_are_left_out_by_name_and_reason(tmp_path):
+    folders = write_study(tmp_path, FakeStudy(EFFECTS, rngs=(1, 2, 3), rounds=3, full=None))
+    by = {folder.name: folder for folder in folders}
+    gap, broken, alone = (by[f"rooms-minkunet-random-redal-supervoxel-rng{rng}"] for rng in (1, 2, 3))
+    never = by["rooms-minkunet-random-entropy-supervoxel-rng3"]
+    (gap / "round-01" / "metrics.json").unlink()
+    (broken / "round-02" / "metrics.json").write_text("{cut o")
+    for index in (1, 2):
+        (alone / f"round-{index:02d}" / "metrics.json").unlink()
+    write(alone / "execution.jsonl", {"accelerator": "cpu", "devices": 1, "n": 1})
+    (never / "identity.json").write_text(json.dumps({"hash": "0", "identity": {"dataset": {"name": "rooms"}, "rng": "one"}}))
+    found = compare([tmp_path], QUICK)
+    said = "\n".join(found.left_out)
+    assert len(found.left_out) == 4
+    assert f"{gap.name}: round 1 has no metrics.json, though a later round has: run its command again" in said
+    assert f"{broken.name}: cannot be read: " in said and str(broken / "round-02" / "metrics.json") in said
+    assert f"{alone.name}: no round after its seed" in said
+    assert "has no 'seed' and no 'acquire' and no 'rng' that can be read" in said
+    assert [outcome.blocks for outcome in found.outcomes] == [2]
+    assert any("between 2 and 3 blocks" in remark for remark in found.panels[0].remarks)
+    page = written(found)
+    assert "Left out:" in page and gap.name in page and "run its command again" in page
+    (gap / "round-02" / "metrics.json").unlink()
+    asked = compare([tmp_path], Options(draws=200, unfinished=True))
+    assert not any(line.name.startswith("redal") for line in asked.panels[0].lines), "one round says nothing, asked for or not"
+
+
+def test_a_gap_ends_a_run_also_when_unfinished_ones_are_asked_for(tmp_path):
+    folders = write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.0}, rngs=(1,), rounds=4, full=None))
+    (folders[1] / "round-02" / "metrics.json").unlink()
+    found = compare([tmp_path], Options(draws=200, unfinished=True))
+    run = found.panels[0].line("redal (supervoxel)").any_run
+    assert [record.round for record in run.records] == [0, 1], "round 3 would miss what round 2 bought"
+    assert found.left_out == (f"{folders[1].name}: its rounds after 1, since round 2 has no metrics.json, though a later round has: run its command again",)
+
+
+def test_reasons_are_told_once():
+    assert grouped([f"{name}: no finished round" for name in "abcdefg"] + ["x: broken: at 3"]) == [
+        "a, b, c, d and 3 more: no finished round",
+        "x: broken: at 3",
+    ]
+    assert grouped([f"{name}: r" for name in "abcde"]) == ["a, b, c, d, e: r"]
+
+
+def test_a_folder_of_studies_is_searched_and_a_run_is_not(tmp_path):
+    study = FakeStudy({"random": 0.0, "redal": 0.0}, rngs=(1,), rounds=2, full=None)
+    cells = write_study(tmp_path / "out" / "studies" / "core", study)
+    write(cells[0] / "copy" / "identity.json", {})
+    write(tmp_path / "out" / ".hidden" / "identity.json", {})
+    write(tmp_path / "out" / "studies" / "core" / "cell.log", "words")
+    assert run_folders([tmp_path / "out"]) == run_folders([tmp_path / "out" / "studies" / "core", cells[1]]) == sorted(cells)
+    with pytest.raises(FileNotFoundError, match="nowhere is no run's folder and holds none"):
+        run_folders([tmp_path / "nowhere"])
+    again = write_study(tmp_path / "out" / "studies" / "pilot", study)
+    with pytest.raises(ValueError, match="are both random") as refused:
+        compare([tmp_path / "out"], QUICK)
+    assert str(cells[0]) in str(refused.value) and str(again[0]) in str(refused.value)
+
+
+def test_pairs_that_are_missing_are_counted(tmp_path):
+    folders = write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.0}, rngs=(1, 2, 3), rounds=2, full=None))
+    for folder in folders[:2]:
+        (folder / "identity.json").unlink()
+    outcome = compare([tmp_path], QUICK).outcomes[0]
+    assert outcome.blocks == 1 and "2 of its 3 runs have no pair in random (supervoxel)" in outcome.why
+
+
+def test_without_random_or_full_supervision_the_page_says_how_to_get_them(tmp_path):
+    write_study(tmp_path, FakeStudy({"entropy": 0.0, "redal": 0.0}, rngs=(1, 2), rounds=2, full=None))
+    found = compare([tmp_path], QUICK)
+    assert not any(line.baseline for line in found.panels[0].lines) and {outcome.verdict(0.05) for outcome in found.outcomes} == {"alone"}
+    page = written(found)
+    assert "there is no random run at the same unit (supervoxel) on rooms" in page and "run acquire=random with the same unit" in page
+    assert "No method could be compared with random." in page and "Numbers:" not in page
+    assert "No fully supervised run was given" in page and "seed=all rounds.n=1" in page and "percent_for_90" not in page
+
+
+def test_only_random_and_only_full_supervision(tmp_path):
+    write_study(tmp_path / "random", FakeStudy({"random": 0.0}, rngs=(1, 2), rounds=2))
+    page = written(compare([tmp_path / "random"], QUICK))
+    assert "Only random selection was given" in page and "There are no two methods with a block in common." in page
+    write_study(tmp_path / "full", FakeStudy({}, datasets=("street",)))
+    with pytest.raises(ValueError, match="fully supervised ones alone say nothing"):
+        compare([tmp_path / "full"], QUICK)
+    both = compare([tmp_path], QUICK)
+    assert both.left_out == ("street: only fully supervised runs, so there is nothing to compare",)
+
+
+def test_classes_that_differ_are_refused_even_when_mixed(tmp_path):
+    folders = write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.0}, rngs=(1,), rounds=2, full=None))
+    change(folders[1], lambda identity: identity.update(data="other"))
+    for index in (0, 1):
+        for file, keys in (
+            (folders[1] / f"round-{index:02d}" / "metrics.json", ("iou",)),
+            (folders[1] / f"labels-{index:02d}" / "purchase.json", ("class_points", "pool_class_points")),
+        ):
+            content = json.loads(file.read_text())
+            content.update({key: content[key][:3] for key in keys})
+            if "confusion" in content:
+                content["confusion"] = [row[:3] for row in content["confusion"][:3]]
+            file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"different numbers of classes \(3 in .*redal.*, 4 in .*random"):
+        compare([tmp_path], Options(draws=200, allow_mixed=True))
+
+
+def test_of_parts_of_another_kind_only_the_kind_is_named():
+    old = {"learner": {"_target_": "a.Supervised", "lr": 1}, "rounds": {"n": 1}, "start": {"weights": "x"}}
+    new = {"learner": {"_target_": "b.MeanTeacher", "lr": 2, "decay": 3}, "rounds": {"n": 2}}
+    assert differences(old, new) == ["learner: a.Supervised -> b.MeanTeacher", "rounds.n: 1 -> 2", "start: {'weights': 'x'} -> (absent)"]
+    assert differences(old, {**old, "learner": {"_target_": "a.Supervised", "lr": 2}}) == ["learner.lr: 1 -> 2"]
+
+
+def test_the_arrangements_of_curves(found):
+    panel, look = found.panels[0], looks(found)
+    assert layouts_of(panel) == [POOLED, BY_SEED, BY_METHOD]
+    titles = {}
+    for layout in layouts_of(panel):
+        figure = curve_figure(panel, panel.axes[0], 1.0, look, layout)
+        titles[layout] = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
+        colours = {line.get_color() for axes in figure.axes for line in axes.lines}
+        assert colours >= {one.colour for one in look.values()}, "a method has its colour in every arrangement"
+        below = figure.axes[0].get_xlabel() or figure.get_supxlabel()
+        assert below == "labelled points, % of the base" and figure.axes[0].get_ylabel() == "mIoU, %"
+    assert titles == {POOLED: ["rooms"], BY_SEED: ["after kcenter", "after random"], BY_METHOD: ["entropy (supervoxel)", "redal (supervoxel)"]}
+    by_method = curve_figure(panel, panel.axes[0], 1.0, look, BY_METHOD)
+    assert all(len(axes.collections) == 2 for axes in by_method.axes), "random's band and the method's"
+    forest = forest_figure(found, look).axes[0]
+    assert {line.get_color() for line in forest.lines} >= {look["redal (supervoxel)"].colour, look["entropy (supervoxel)"].colour}
+
+
+def test_a_method_with_one_block_does_not_end_the_ranking(tmp_path):
+    write_study(tmp_path, FakeStudy(EFFECTS, rngs=(1, 2, 3), rounds=2, full=None))
+    write_run(tmp_path, "rooms", "random", "badge", 1, FakeStudy({"badge": 0.0}, rounds=2))
+    found = compare([tmp_path], QUICK)
+    stable = found.stabilities[0]
+    assert stable.without == ("badge (supervoxel)",) and len(stable.methods) == 3 and stable.blocks == 3
+    assert "Not ranked, since too few of the blocks are shared: badge (supervoxel) on rooms." in written(found)
+    lone = compare([folder for folder in tmp_path.iterdir() if "rng1" in folder.name], QUICK)
+    assert lone.stabilities == () and "There is no ranking" in written(lone)

@@ -10,7 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from al3d.report.compare.statistics import DRAWS, bootstrap, firsts, holm, kendall, resamples, sign_flip, stratified_mean, weights, win_shares
+from al3d.report.compare.statistics import (
+    DRAWS,
+    SignFlip,
+    blocks_needed,
+    bootstrap,
+    degrees_of_freedom,
+    firsts,
+    holm,
+    kendall,
+    resamples,
+    sign_flip,
+    smallest_p,
+    stratified_mean,
+    weights,
+    win_shares,
+    within_reach,
+)
 from al3d.rng import generator
 
 SEEDS = [seed for seed in ("random", "kcenter", "seedal") for _ in range(6)]
@@ -138,19 +154,71 @@ def test_resamples_stay_in_their_stratum_and_single_blocks_are_drawn_together():
     assert set(np.unique(one[:, 0])) == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("blocks", range(1, 17))
+def test_the_smallest_p_is_what_the_largest_difference_gives(blocks):
+    huge = sign_flip(np.full(blocks, 100.0), ["a"] * blocks, ("k",))
+    assert huge.smallest == smallest_p(blocks)
+    assert huge.p == pytest.approx(huge.smallest, rel=1e-12 if huge.exact else 4), "drawn: one or a few of the draws are as far out by luck"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(6, 9), st.floats(0, 1)), min_size=1, max_size=6))
+def test_what_is_within_reach_is_what_a_huge_difference_of_that_method_alone_would_give(methods):
+    tests = [SignFlip(max(p, smallest_p(blocks)), exact=True, smallest=smallest_p(blocks)) for blocks, p in methods]
+    for place, reach in enumerate(within_reach(tests)):
+        p = [test.p for test in tests]
+        p[place] = tests[place].smallest
+        assert reach == holm(p)[place] <= holm([test.p for test in tests])[place] + 1e-12
+
+
+def test_six_blocks_cannot_tell_among_four_methods_and_eight_can():
+    six, eight = SignFlip(2 / 64, exact=True, smallest=2 / 64), SignFlip(2 / 256, exact=True, smallest=2 / 256)
+    assert within_reach([six] * 4) == pytest.approx([4 * 2 / 64] * 4)
+    assert within_reach([eight] * 4) == pytest.approx([4 * 2 / 256] * 4)
+    lost = SignFlip(0.9, exact=False, smallest=1 / 10_001)
+    assert within_reach([six, lost])[0] == pytest.approx(2 * 2 / 64), "a second method costs six blocks their chance"
+    called = SignFlip(1 / 10_001, exact=False, smallest=1 / 10_001)
+    assert within_reach([six, called])[0] == pytest.approx(2 / 64), "unless it is called first"
+    needed = [blocks_needed(methods, 0.05) for methods in (1, 2, 3, 4, 6, 7, 12, 13)]
+    assert needed == [6, 7, 7, 8, 8, 9, 9, 10]
+    assert all(methods * smallest_p(blocks) < 0.05 <= methods * smallest_p(blocks - 1) for methods, blocks in zip((2, 4, 13), (7, 8, 10), strict=True))
+    assert blocks_needed(6, 0.05, draws=100) is None and blocks_needed(4, 0.05, draws=100) == 8
+
+
+def test_degrees_of_freedom_are_those_of_student_where_all_strata_are_alike():
+    assert degrees_of_freedom(["a"] * 7) == pytest.approx(6)
+    assert degrees_of_freedom(["a", "a", "b", "b", "c", "c"]) == pytest.approx(3)
+    assert degrees_of_freedom(["a", "b", "c"]) == pytest.approx(2), "single blocks are one stratum"
+    assert 2 < degrees_of_freedom(["a"] * 3 + ["b"] * 30) < 31
+
+
 def test_the_spread_of_the_bootstrap_is_that_of_the_stratified_mean():
-    values, strata = generator("spread").normal(0, 1, 9), ["a"] * 3 + ["b"] * 6
-    a, b = values[:3], values[3:]
-    expected = np.sqrt((a.var(ddof=1) / 3 + b.var(ddof=1) / 6) / 4)
-    interval = bootstrap(values, strata, ("k",), level=0.6827)
+    values, strata = generator("spread").normal(0, 1, 27), ["a"] * 9 + ["b"] * 18
+    a, b = values[:9], values[9:]
+    expected = np.sqrt((a.var(ddof=1) / 9 + b.var(ddof=1) / 18) / 4) * stats.t.ppf(0.975, degrees_of_freedom(strata))
+    interval = bootstrap(values, strata, ("k",))
     assert interval.mean == pytest.approx((a.mean() + b.mean()) / 2)
-    assert (interval.high - interval.low) / 2 == pytest.approx(expected, rel=0.08)
+    assert (interval.high - interval.low) / 2 == pytest.approx(expected, rel=0.06)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_a_bootstrap_of_many_blocks_is_students_interval():
+    values = generator("student").normal(0.3, 1, 60)
+    interval = bootstrap(values, ["a"] * 60, ("k",), 0.9)
+    expected = stats.t.interval(0.9, 59, values.mean(), stats.sem(values))
+    assert (interval.low, interval.high) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("strata", ["aa", "abc", "aabbcc", *(pytest.param(one, marks=pytest.mark.slow) for one in ("aaa", "aaaaaa", "aaaaab"))])
+def test_intervals_of_few_blocks_cover_the_truth_as_often_as_they_say(strata):
+    samples = studies(300, 1, 0.02, f"coverage {strata}", len(strata))[:, 0]
+    intervals = [bootstrap(one, list(strata), ("cover", place), draws=600) for place, one in enumerate(samples)]
+    assert np.mean([one.low <= 0.02 <= one.high for one in intervals]) == pytest.approx(0.95, abs=slack(0.95, 300) + 0.02)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
     samples = studies(200, 1, 0.02, "coverage")[:, 0]
     intervals = [bootstrap(one, SEEDS, ("cover", place), draws=1000) for place, one in enumerate(samples)]
-    assert np.mean([one.low <= 0.02 <= one.high for one in intervals]) == pytest.approx(0.935, abs=slack(0.935, 200))
+    assert np.mean([one.low <= 0.02 <= one.high for one in intervals]) == pytest.approx(0.945, abs=slack(0.945, 200))
 
 
 def test_one_block_has_no_interval():

@@ -68,11 +68,15 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     return Curve(cost, np.mean([curve.at(cost) for curve in curves], axis=0))
 
 
-def band(curves: Sequence[Curve]) -> F64:
-    """The standard deviation (n - 1) of several curves at the points of their mean, f64[P]; zeros for one curve."""
-    cost = _bends(curves)
-    scores = np.array([curve.at(cost) for curve in curves])
-    return scores.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(len(cost))
+def round_means(costs: Sequence[Sequence[float]], scores: Sequence[Sequence[float]]) -> tuple[F64, F64, F64]:
+    """What a chart shows of several runs: for every round that all of them have, mean cost, mean score and the scores' standard deviation, f64[R] each.
+
+    Unlike `mean_curve` this starts where the runs start on average, so that methods that share their seed's round start at one point. The deviation
+    has n - 1 below; zeros for one run.
+    """
+    count = min(len(run) for run in costs)
+    cost, score = np.array([run[:count] for run in costs], float), np.array([run[:count] for run in scores], float)
+    return cost.mean(axis=0), score.mean(axis=0), score.std(axis=0, ddof=1) if len(score) > 1 else np.zeros(count)
 
 
 def first_reaching(curve: Curve, level: float) -> float | None:

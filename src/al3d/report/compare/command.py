@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from al3d.command import plain_errors
 from al3d.files import whole_file
 from al3d.progress import console, stage
-from al3d.report.compare.figures import Look, curve_figure, drawn, forest_figure, looks, wins_figure
-from al3d.report.compare.page import BY_SEED, POOLED, document
-from al3d.report.compare.sentences import sentences
+from al3d.report.compare.figures import POOLED, Look, curve_figure, drawn, forest_figure, layouts_of, looks, wins_figure
+from al3d.report.compare.page import document
+from al3d.report.compare.runs import grouped
+from al3d.report.compare.sentences import reach_notes, sentences
 from al3d.report.compare.study import Comparison, Options, compare
 from al3d.report.compare.tables import as_csv, as_latex, curve_sheet, pooled_wins, round_sheet, sheets_of
 from al3d.report.style import settings
@@ -55,7 +56,9 @@ def write_comparison(folders: Sequence[Path], out: Path, options: Options | None
     if not quiet:
         for method, words in sentences(comparison).items():
             console.print(f"{method} {words}.", markup=False)
-        for words in comparison.left_out:
+        for words in reach_notes(comparison):
+            console.print(words, markup=False)
+        for words in grouped(comparison.left_out):
             console.print(f"left out: {words}", markup=False)
         console.print(f"page: {out}", markup=False)
     return comparison
@@ -63,16 +66,15 @@ def write_comparison(folders: Sequence[Path], out: Path, options: Options | None
 
 def _draw(comparison: Comparison, look: Mapping[str, Look], beside: Path, quiet: bool) -> tuple[dict[tuple[str, str, str], str], str | None]:
     """All figures: saved as PNG into `beside`, and as SVG for the page; curves by data set, axis and layout, and the forest."""
-    wanted = [(panel, axis, POOLED) for panel in comparison.panels for axis in panel.axes]
-    wanted += [(panel, axis, BY_SEED) for panel in comparison.panels for axis in panel.axes if len(panel.seeds) > 1]
+    wanted = [(panel, axis, layout) for panel in comparison.panels for axis in panel.axes for layout in layouts_of(panel)]
     charts = {}
     with stage("draw", len(wanted) + 2, quiet) as line:
         for panel, axis, layout in wanted:
-            name = f"curves-{panel.dataset}-{axis.key}{'-by-seed' if layout == BY_SEED else ''}"
+            name = f"curves-{panel.dataset}-{axis.key}{'' if layout == POOLED else f'-{layout}'}"
             legend = {each.name: look[each.name] for each in panel.lines}
             svg, figure = drawn(
                 lambda panel=panel, axis=axis, layout=layout: curve_figure(  # type: ignore[misc]
-                    panel, axis, comparison.options.seconds_per_click, look, layout == BY_SEED
+                    panel, axis, comparison.options.seconds_per_click, look, layout
                 ),
                 name,
                 f"Learning curves on {panel.dataset} over {axis.title}",
@@ -82,8 +84,8 @@ def _draw(comparison: Comparison, look: Mapping[str, Look], beside: Path, quiet:
             _save(figure, beside / f"{name}.png")
             line.advance()
         forest = None
-        if comparison.outcomes:
-            forest, figure = drawn(lambda: forest_figure(comparison), "forest", "Differences of area to random, with intervals")
+        if any(outcome.difference for outcome in comparison.outcomes):
+            forest, figure = drawn(lambda: forest_figure(comparison, look), "forest", "Differences of area to random, with intervals")
             _save(figure, beside / "forest.png")
         line.advance()
         wins = pooled_wins(comparison)

@@ -14,14 +14,15 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from al3d.report.compare.areas import Curve, band, curve_of, mean_curve
+from al3d.report.compare.areas import round_means
 from al3d.report.compare.axes import Axis, costs
 from al3d.report.compare.runs import StudyRun
 from al3d.report.compare.sentences import VERDICTS, points
-from al3d.report.compare.study import TARGETS, Comparison, Outcome, Panel
+from al3d.report.compare.study import TARGETS, Comparison, Line, Outcome, Panel, baseline_of
 from al3d.report.published import curves_for
 from al3d.report.results import COLOURS
-from al3d.report.style import ACCENT, GREY, INK, MUTED, as_svg, bare, settings
+from al3d.report.style import ACCENT, GREY, INK, MUTED, as_svg, bare, settings, spread
+from al3d.report.table import counted
 
 #: Random selection, in greys; the methods, in colours that are told apart by markers too when there are more of them.
 BASELINE_COLOURS = (INK, "#7d8594", "#a8afbb")
@@ -29,6 +30,12 @@ MORE_COLOURS = (*COLOURS, "#b0307f", "#6b6b1e", "#1c6e4a", "#8c4a2f")
 MARKERS = "osD^vPX"
 RED = "#c0392b"
 BAND = 0.1
+#: More lines than these in one chart have no bands: the bands would cover each other. A chart for each method has them.
+MOST_BANDS = 6
+#: How the curves of a data set are arranged: all in one chart, one chart for each seed, or one for each method beside its random.
+POOLED, BY_SEED, BY_METHOD = "pooled", "by-seed", "by-method"
+#: Charts side by side at most.
+COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -60,32 +67,64 @@ def drawn(draw: Callable[[], Figure], salt: str, title: str, legend: Mapping[str
     return svg, figure
 
 
-def curve_figure(panel: Panel, axis: Axis, seconds_per_click: float, look: Mapping[str, Look], by_seed: bool = False) -> Figure:
-    """Mean learning curves of one data set over one axis, with a band of one standard deviation over runs; a panel per seed, or all pooled.
+def layouts_of(panel: Panel) -> list[str]:
+    """In which arrangements a data set's curves are worth drawing."""
+    methods = [line for line in panel.lines if not line.baseline]
+    return [POOLED, *([BY_SEED] if len(panel.seeds) > 1 else []), *([BY_METHOD] if len(methods) > 1 else [])]
+
+
+def curve_figure(panel: Panel, axis: Axis, seconds_per_click: float, look: Mapping[str, Look], layout: str = POOLED) -> Figure:
+    """Mean learning curves of one data set over one axis, with a band of one standard deviation over runs, in one of `layouts_of`.
 
     Dashed with crosses: what papers print, where the data are the real ones. Full supervision and `TARGETS` of it as lines.
     """
-    seeds = panel.seeds if by_seed else ("",)
-    figure = Figure(figsize=(5.6 if len(seeds) == 1 else 3.5 * len(seeds) + 0.5, 3.9), layout="constrained")
-    for place, axes in enumerate(figure.subplots(1, len(seeds), sharey=True, squeeze=False)[0]):
+    charts = _charts(panel, layout)
+    columns = min(len(charts), COLUMNS)
+    rows = -(-len(charts) // columns)
+    figure = Figure(figsize=(5.6, 3.9) if len(charts) == 1 else (3.1 * columns + 0.5, 2.9 * rows + 0.3), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for place, (axes, (title, chosen)) in enumerate(zip(grid.flat, charts, strict=False)):
         bare(axes, grid="y")
-        lines = [(line, [run for block, run in line.runs.items() if seeds[place] in ("", block[0])]) for line in panel.lines]
-        for line, runs in lines:
+        for line, runs in chosen:
             if runs:
-                _mean_line(axes, [_curve(run, axis, seconds_per_click) for run in runs], look[line.name], front=not line.baseline)
+                spent = [[cost / axis.scale for cost in costs(run, axis.key, seconds_per_click)] for run in runs]
+                _mean_line(axes, spent, runs, look[line.name], front=not line.baseline, shade=len(chosen) <= MOST_BANDS)
         if axis.key == "percent":
-            _published(axes, [run for _, runs in lines for run in runs])
+            _published(axes, chosen, look)
         _full(axes, panel, first=place == 0)
-        axes.set_title(_plain(f"after {seeds[place]}" if by_seed else panel.dataset))
-        axes.set_xlabel(axis.label)
-    figure.axes[0].set_ylabel("mIoU, %")
+        axes.set_title(_plain(title))
+        axes.tick_params(labelbottom=place + columns >= len(charts))
+    for axes in list(grid.flat)[len(charts) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("mIoU, %")
+    if len(charts) == 1:
+        grid[0, 0].set_xlabel(axis.label)
+    else:
+        figure.supxlabel(axis.label, fontsize=10.5, color=MUTED)
+        figure.suptitle(_plain(panel.dataset), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
     return figure
 
 
-def forest_figure(comparison: Comparison) -> Figure:
-    """Every method's difference of area to random with its interval, by data set; filled where it is significant."""
+def _charts(panel: Panel, layout: str) -> list[tuple[str, list[tuple[Line, list[StudyRun]]]]]:
+    """The charts of an arrangement: a title, and lines with those of their runs that belong there."""
+    if layout == BY_METHOD:
+        found = []
+        for line in panel.lines:
+            baseline = baseline_of(panel, line)[0]
+            if not line.baseline:
+                found.append((line.name, [(one, list(one.runs.values())) for one in (baseline, line) if one is not None]))
+        return found
+    seeds = panel.seeds if layout == BY_SEED else ("",)
+    lines = {seed: [(line, [run for block, run in line.runs.items() if seed in ("", block[0])]) for line in panel.lines] for seed in seeds}
+    return [(f"after {seed}" if seed else panel.dataset, chosen) for seed, chosen in lines.items()]
+
+
+def forest_figure(comparison: Comparison, look: Mapping[str, Look]) -> Figure:
+    """Every method's difference of area to random with its interval, by data set, in the method's colour; filled where it is significant."""
     level = comparison.options.level
-    groups = [(panel.dataset, [outcome for outcome in comparison.outcomes if outcome.dataset == panel.dataset]) for panel in comparison.panels]
+    compared = [outcome for outcome in comparison.outcomes if outcome.difference is not None]
+    groups = [(panel.dataset, [outcome for outcome in compared if outcome.dataset == panel.dataset]) for panel in comparison.panels]
     groups = [(name, outcomes) for name, outcomes in groups if outcomes]
     height = sum(len(outcomes) + 1.4 for _, outcomes in groups)
     figure = Figure(figsize=(9.6, 0.3 * height + 0.9), layout="constrained")
@@ -99,7 +138,7 @@ def forest_figure(comparison: Comparison) -> Figure:
             at += 1
             places.append(at)
             labels.append(_plain(outcome.method))
-            _forest_row(axes, outcome, at, level)
+            _forest_row(axes, outcome, at, level, look[outcome.method])
         at += 1.4
     axes.set_yticks(places, labels, color=INK)
     axes.set_ylim(at - 0.8, -0.8)
@@ -131,28 +170,29 @@ def wins_figure(names: Sequence[str], wins: Mapping[tuple[str, str], tuple[float
     return figure
 
 
-def _curve(run: StudyRun, axis: Axis, seconds_per_click: float) -> Curve:
-    values = [value / axis.scale for value in costs(run, axis.key, seconds_per_click)]
-    return curve_of(values, [100 * record.miou for record in run.records])
+def _mean_line(axes: Axes, spent: Sequence[Sequence[float]], runs: Sequence[StudyRun], look: Look, front: bool, shade: bool) -> None:
+    cost, mean, width = round_means(spent, [[100 * record.miou for record in run.records] for run in runs])
+    if len(runs) > 1 and shade:
+        axes.fill_between(cost, mean - width, mean + width, color=look.colour, alpha=BAND, linewidth=0, zorder=2)
+    axes.plot(cost, mean, color=look.colour, linewidth=2.0, marker=look.marker, markersize=4.5, zorder=4 if front else 3)
 
 
-def _mean_line(axes: Axes, curves: Sequence[Curve], look: Look, front: bool) -> None:
-    mean, spread = mean_curve(curves), band(curves)
-    if len(curves) > 1:
-        axes.fill_between(mean.cost, mean.score - spread, mean.score + spread, color=look.colour, alpha=BAND, linewidth=0, zorder=2)
-    ends: dict[str, Any] = {"marker": look.marker, "markersize": 4.5, "markevery": max(1, len(mean.cost) // 12)}
-    axes.plot(mean.cost, mean.score, color=look.colour, linewidth=2.0, zorder=4 if front else 3, **ends)
-
-
-def _published(axes: Axes, runs: Sequence[StudyRun]) -> None:
-    """What papers print for the setting of these runs; nothing where the data cannot be the real ones."""
-    found: dict[str, Sequence[tuple[float, float]]] = {}
-    for run in runs:
-        found |= curves_for(run.identity, run.records[0].purchase.base_points)
-    for name, curve in found.items():
-        x, y = zip(*curve, strict=True)
-        axes.plot(x, y, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), marker="x", markersize=5, zorder=2)
-        axes.annotate(_plain(name), (x[-1], y[-1]), (-2, 5), textcoords="offset points", ha="right", fontsize=8, color=MUTED)
+def _published(axes: Axes, lines: Sequence[tuple[Line, Sequence[StudyRun]]], look: Mapping[str, Look]) -> None:
+    """What papers print for the setting of these runs, each in the colour of its method; nothing where the data cannot be the real ones."""
+    found: dict[str, tuple[Sequence[tuple[float, float]], str]] = {}
+    for line, runs in lines:
+        for run in runs:
+            for name, curve in curves_for(run.identity, run.records[0].purchase.base_points).items():
+                found.setdefault(name, (curve, look[line.name].colour))
+    for printed, colour in found.values():
+        x, y = zip(*printed, strict=True)
+        axes.plot(x, y, color=colour, linewidth=1.2, linestyle=(0, (4, 3)), marker="x", markersize=5, alpha=0.8, zorder=2)
+    low, high = axes.get_ylim()
+    places = spread([printed[-1][1] for printed, _ in found.values()], (high - low) / 18, low, high)
+    for place, (name, (printed, colour)) in zip(places, found.items(), strict=True):
+        words: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "annotation_clip": False}
+        box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
+        axes.annotate(_plain(name), (printed[-1][0], place), (6, 0), **words, color=colour, bbox=box, zorder=5)
 
 
 def _full(axes: Axes, panel: Panel, first: bool) -> None:
@@ -167,21 +207,20 @@ def _full(axes: Axes, panel: Panel, first: bool) -> None:
             axes.annotate(f"{words}: {100 * share * full:.1f}", (0, 100 * share * full), (3, 2), **place, color=MUTED, fontsize=8)
 
 
-def _forest_row(axes: Axes, outcome: Outcome, at: float, level: float) -> None:
-    words: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5, "annotation_clip": False}
+def _forest_row(axes: Axes, outcome: Outcome, at: float, level: float, look: Look) -> None:
     if outcome.difference is None:
-        axes.annotate("no random at this unit and budget", (1.02, at), **words, color=MUTED)
         return
     verdict = outcome.verdict(level)
-    colour = {"beats": ACCENT, "worse": RED}.get(verdict, MUTED)
-    mean = 100 * outcome.difference.mean
+    called = verdict in ("beats", "worse")
     low, high = (None if end is None else 100 * end for end in (outcome.difference.low, outcome.difference.high))
     if low is not None and high is not None:
-        axes.plot([low, high], [at, at], color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
-    fill = colour if verdict in ("beats", "worse") else "white"
-    axes.plot(mean, at, marker="o", markersize=7.5, color=colour, markerfacecolor=fill, markeredgewidth=1.6, zorder=4)
+        axes.plot([low, high], [at, at], color=look.colour, linewidth=2.2, solid_capstyle="round", zorder=3)
+    fill = look.colour if called else "white"
+    axes.plot(100 * outcome.difference.mean, at, marker=look.marker, markersize=7.5, color=look.colour, markerfacecolor=fill, markeredgewidth=1.6, zorder=4)
     chance = "" if outcome.adjusted is None else f", p {'< 0.001' if outcome.adjusted < 0.001 else f'= {outcome.adjusted:.3f}'}"
-    axes.annotate(f"{points(outcome.difference)}{chance}, {VERDICTS[verdict]}", (1.02, at), **words, color=INK if verdict in ("beats", "worse") else MUTED)
+    words = f"{points(outcome.difference)}, {counted(outcome.blocks, 'block')}{chance}: {VERDICTS[verdict]}"
+    style: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5, "annotation_clip": False}
+    axes.annotate(words, (1.02, at), **style, color=INK if called else MUTED, fontweight="bold" if called else "normal")
 
 
 def _plain(words: str) -> str:

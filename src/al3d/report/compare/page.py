@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from al3d.report.compare.axes import Axis
-from al3d.report.compare.figures import Look
-from al3d.report.compare.sentences import headline, sentences
+from al3d.report.compare.figures import BY_METHOD, BY_SEED, COLUMNS, MOST_BANDS, POOLED, Look, layouts_of
+from al3d.report.compare.runs import grouped
+from al3d.report.compare.sentences import headline, reach_notes, sentences
 from al3d.report.compare.statistics import LEAST_BLOCKS
 from al3d.report.compare.study import Comparison, Panel
 from al3d.report.compare.tables import Cell, Column, Sheet, pooled_wins, shown
 from al3d.report.page import Content, Safe, element, folded, join, page
+from al3d.report.published import curves_for
 from al3d.report.table import counted
 
-#: Charts by (data set, axis, layout), layout "pooled" or "by-seed".
+#: Charts by (data set, axis, layout), layouts as in `figures.layouts_of`.
 Charts = Mapping[tuple[str, str, str], str]
-MARKS = {"beats": "\u25b2", "worse": "\u25bc", "even": "\u2248", "untested": "?", "alone": "\u2013"}
-POOLED, BY_SEED = "pooled", "by-seed"
+MARKS = {"beats": "\u25b2", "worse": "\u25bc", "even": "\u2248", "short": "?", "untested": "?", "alone": "\u2013"}
+#: What the switch calls the layouts.
+LAYOUTS = {POOLED: "all in one", BY_SEED: "seed by seed", BY_METHOD: "method by method"}
+#: More methods than these have their names upright above the win matrix.
+UPRIGHT = 8
+#: How wide one of several charts must stay, in pixels.
+CHART = 250
 
 STYLE = """
 main { max-width: 1240px; }
@@ -38,13 +46,20 @@ main { max-width: 1240px; }
 .bar b { font-weight: 500; color: var(--muted); padding: 3px 4px 3px 0; }
 .bar label { border: 1px solid var(--line); background: var(--card); border-radius: 999px; padding: 3px 12px; cursor: pointer; }
 .view { display: none; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 12px; }
-.view.by-seed { grid-template-columns: 1fr; }
+.view.by-seed, .view.by-method { grid-template-columns: 1fr; }
 .view .card { margin: 0; }
-.view.by-seed .chart svg { max-width: none; min-width: var(--least); }
+.view.pooled .chart svg { max-width: 600px; }
+.view.by-seed .chart svg, .view.by-method .chart svg { max-width: min(100%, var(--most)); min-width: var(--least); }
+th { white-space: normal; vertical-align: bottom; }
 .matrix td, .matrix th { text-align: center; }
 .matrix td:first-child, .matrix th:first-child { text-align: left; }
+.matrix tbody th { white-space: nowrap; }
+.upright { width: auto; }
+.upright thead th + th { writing-mode: sideways-lr; text-align: left; white-space: nowrap; padding: 8px 4px; }
+@supports not (writing-mode: sideways-lr) { .upright thead th + th { writing-mode: vertical-rl; transform: rotate(180deg); } }
 td.text, th.text { text-align: left; }
 td.strong { font-weight: 650; }
+@media print { main { max-width: none; padding: 0; } table { font-size: 9px; } th, td { padding: 2px 3px; } .card { overflow: visible; } }
 """
 
 
@@ -61,17 +76,16 @@ def document(comparison: Comparison, sheets: Sequence[Sheet], forest: str | None
         _findings(comparison),
         _warnings(comparison),
         element("h2", "Against random, at the same unit and budget"),
-        element("div", Safe(forest), class_="card chart wide") if forest else element("p", "No method was compared with random."),
-        element("p", _forest_note(comparison), class_="note"),
+        *_forest(comparison, forest),
         folded("As a table", _sheet(by_name["differences"])),
         element("h2", "Learning curves"),
         _curves(comparison, charts, look),
         _titled(by_name["areas"]),
         element("h2", "Win matrix"),
         _wins(comparison),
-        _titled(by_name["labels-needed"]),
-        _titled(by_name["stability"]) if by_name["stability"].rows else "",
-        _titled(by_name["rare-classes"]) if by_name["rare-classes"].rows else "",
+        _labels(comparison, by_name["labels-needed"]),
+        _titled(by_name["stability"], "There is no ranking: no two methods of one budget share two blocks."),
+        _titled(by_name["rare-classes"], f"No class has less than {100 * comparison.options.rare_share:g} % of the points (--rare)."),
         *(folded(sheet.title, _sheet(sheet, heat=True)) for sheet in classes),
         _titled(by_name["cost"]),
         element("h2", "How this was computed"),
@@ -82,29 +96,48 @@ def document(comparison: Comparison, sheets: Sequence[Sheet], forest: str | None
 
 
 def _chips(comparison: Comparison) -> Safe:
+    lines = [line for panel in comparison.panels for line in panel.lines]
     seeds = sorted({seed for panel in comparison.panels for seed in panel.seeds})
-    rngs = sorted({int(block[1]) for panel in comparison.panels for line in panel.lines for block in line.blocks})
-    runs = sum(len(line.runs) for panel in comparison.panels for line in panel.lines)
+    rngs = sorted({int(block[1]) for line in lines for block in line.blocks})
     full = sum(len(panel.full) for panel in comparison.panels)
     entries = {
         "data sets": ", ".join(panel.dataset for panel in comparison.panels),
+        "methods": str(len(comparison.methods)),
         "seeds": ", ".join(seeds),
         "rng": ", ".join(map(str, rngs)),
-        "runs": f"{runs}{f' and {full} fully supervised' if full else ''}",
+        "blocks of a method": _span([len(line.blocks) for line in lines]),
+        "rounds": _span([len(run.records) for line in lines for run in line.runs.values()]),
+        "runs": f"{sum(len(line.runs) for line in lines)}{f' and {full} fully supervised' if full else ''}",
     }
     return element("ul", *(element("li", element("b", key), value) for key, value in entries.items()), class_="chips")
 
 
+def _span(counts: Sequence[int]) -> str:
+    return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
 def _findings(comparison: Comparison) -> Safe:
-    """A sentence per method; the mark before it is that of the best verdict it has anywhere."""
+    """A sentence per method, the mark before it that of the best verdict it has anywhere; then what the study is too small for."""
     items = []
     for method, words in sentences(comparison).items():
         kind = headline(comparison.of(method), comparison.options.level)
-        items.append(element("li", Safe(f'<span class="mark" aria-hidden="true">{MARKS[kind]}</span>'), element("b", method), f" {words}.", class_=kind))
+        items.append(
+            element("li", Safe(f'<span class="mark" aria-hidden="true">{MARKS[kind]}</span>'), element("b", method), f" {_unbroken(words)}.", class_=kind)
+        )
     if not items:
         return element("p", "Only random selection was given: there is nothing to compare it with.")
-    note = "Numbers: difference of area under the budget curve, points of mIoU, with its interval."
-    return join([element("ul", *items, class_="findings"), element("p", note, class_="note")])
+    notes = [element("div", words, class_="card warning") for words in reach_notes(comparison)]
+    if all(outcome.difference is None for outcome in comparison.outcomes):
+        words = "Nothing could be compared with random: run acquire=random with the same unit, budget, seed and rng, and give those folders too."
+        return join([element("ul", *items, class_="findings"), element("div", words, class_="card warning")])
+    share = f"{100 * (1 - comparison.options.level):g}"
+    note = f"Numbers: difference of area under the budget curve to random, in points of mIoU, with its {share} % interval."
+    return join([element("ul", *items, class_="findings"), *notes, element("p", note, class_="note")])
+
+
+def _unbroken(words: str) -> str:
+    """The same words, differences and their intervals without a place to break a line."""
+    return re.sub(r"\S+ \[[^]]*\]", lambda found: found[0].replace(" ", "\u00a0"), words)
 
 
 def _warnings(comparison: Comparison) -> Safe:
@@ -112,24 +145,38 @@ def _warnings(comparison: Comparison) -> Safe:
     for panel in comparison.panels:
         words += [f"{panel.dataset}: {remark}" for remark in panel.remarks]
         words += [f"{panel.dataset}, protocols were mixed (--allow-mixed); {difference}" for difference in panel.otherwise]
+    cards: list[Content] = [element("div", word, class_="card warning") for word in words]
     if comparison.left_out:
-        words.append(f"left out: {'; '.join(comparison.left_out)}")
-    return join(element("div", word, class_="card warning") for word in words)
+        cards.append(element("div", "Left out:", element("ul", *(element("li", word) for word in grouped(comparison.left_out))), class_="card warning"))
+    return join(cards)
+
+
+def _forest(comparison: Comparison, forest: str | None) -> list[Safe]:
+    if forest is None:
+        return [element("p", "No method could be compared with random.")]
+    return [element("div", Safe(forest), class_="card chart wide"), element("p", _forest_note(comparison), class_="note")]
 
 
 def _forest_note(comparison: Comparison) -> str:
     level = comparison.options.level
     few = any(outcome.verdict(level) == "untested" for outcome in comparison.outcomes)
-    least = [panel.dataset for panel in comparison.panels if _hopeless(comparison, panel)]
-    words = f"Lines: {100 * (1 - level):g} % intervals. Filled: p < {level:g} in a sign-flip test, corrected by Holm for the methods of its data set."
+    words = f"Lines: {100 * (1 - level):g} % intervals, each for itself. Filled and bold: p < {level:g} in a sign-flip test after Holm's correction for the "
+    words += "methods of its data set; the p beside a line is the corrected one, so an interval can leave out 0 where p is not small."
     words += f" With fewer than {LEAST_BLOCKS} blocks (seed method, rng) there is no p-value." if few else ""
-    words += f" On {', '.join(least)} there are too few blocks for any p below {level:g} after the correction, whatever the difference." if least else ""
+    alone = [outcome for outcome in comparison.outcomes if outcome.difference is None]
+    words += f" Not drawn, since there is no random to compare with: {', '.join(f'{one.method} on {one.dataset}' for one in alone)}." if alone else ""
     return words
 
 
-def _hopeless(comparison: Comparison, panel: Panel) -> bool:
-    tests = [outcome.test.smallest for outcome in comparison.outcomes if outcome.dataset == panel.dataset and outcome.test]
-    return bool(tests) and len(tests) * min(tests) >= comparison.options.level
+def _labels(comparison: Comparison, sheet: Sheet) -> Safe:
+    """The table of labels needed, or how to get what it needs."""
+    if any(panel.full for panel in comparison.panels):
+        return _titled(sheet)
+    words = (
+        "No fully supervised run was given, so it is not known what 100 % is. Train one with the command of one of these runs and seed=all rounds.n=1, better "
+        "three with other rng (in a study's file: full: [1, 2, 3]), and give their folders too."
+    )
+    return join([element("h2", sheet.title), element("p", words)])
 
 
 def _axes(comparison: Comparison) -> list[Axis]:
@@ -142,7 +189,8 @@ def _axes(comparison: Comparison) -> list[Axis]:
 
 
 def _layouts(comparison: Comparison) -> list[str]:
-    return [POOLED, BY_SEED] if any(len(panel.seeds) > 1 for panel in comparison.panels) else [POOLED]
+    found = {layout for panel in comparison.panels for layout in layouts_of(panel)}
+    return [layout for layout in LAYOUTS if layout in found]
 
 
 def _switch_style(axes: Sequence[Axis], layouts: Sequence[str]) -> str:
@@ -165,11 +213,15 @@ def _curves(comparison: Comparison, charts: Charts, look: Mapping[str, Look]) ->
     inputs += [_radio("layout", layout, place == 0) for place, layout in enumerate(layouts)]
     bars: list[Content] = [_bar("over", "axis", {axis.key: axis.title for axis in axes})]
     if len(layouts) > 1:
-        bars.append(_bar("seeds", "layout", {POOLED: "pooled", BY_SEED: "one by one"}))
+        bars.append(_bar("charts", "layout", {layout: LAYOUTS[layout] for layout in layouts}))
     views = [_view(comparison, charts, axis, layout) for axis in axes for layout in layouts]
     keys = [element("li", _key(look[name]), name) for name in comparison.methods]
     missing = [panel.dataset for panel in comparison.panels if "square_metres" not in {axis.key for axis in panel.axes}]
-    note = "Mean over runs, straight between rounds; band: one standard deviation over runs. Clicks: one per class in a bought unit, an estimate."
+    note = "Points: a round's mean cost and mean mIoU over runs; band: one standard deviation over runs"
+    many = [panel.dataset for panel in comparison.panels if len(panel.lines) > MOST_BANDS]
+    note += f" (with more than {MOST_BANDS} methods only in the charts method by method)." if many else "."
+    note += " Dashed, with crosses: what the papers print for the setting, in the colour of its method." if _printed(comparison) else ""
+    note += " Clicks: one per class in a bought unit, an estimate."
     note += f" Labelling time is {comparison.options.seconds_per_click:g} s a click: stated (--seconds-per-click), not measured."
     note += f" Square metres are not recorded on {', '.join(missing)}, and without dataset.grid they cannot be estimated." if missing else ""
     return join(
@@ -178,6 +230,11 @@ def _curves(comparison: Comparison, charts: Charts, look: Mapping[str, Look]) ->
             element("p", note, class_="note"),
         ]
     )
+
+
+def _printed(comparison: Comparison) -> bool:
+    runs = [run for panel in comparison.panels for line in panel.lines for run in line.runs.values()]
+    return any(curves_for(run.identity, run.records[0].purchase.base_points) for run in runs)
 
 
 def _radio(group: str, key: str, checked: bool) -> Safe:
@@ -195,8 +252,15 @@ def _view(comparison: Comparison, charts: Charts, axis: Axis, layout: str) -> Sa
         if svg is None:
             cards.append(element("div", f"{panel.dataset}: {axis.title} not recorded", class_="card muted"))
         else:
-            cards.append(element("div", Safe(svg), class_="card chart", style=f"--least:{260 * len(panel.seeds)}px"))
+            cards.append(element("div", Safe(svg), class_="card chart", style=_widths(panel, layout)))
     return element("div", *cards, class_=f"view {axis.key} {layout}")
+
+
+def _widths(panel: Panel, layout: str) -> str:
+    """How narrow and how wide a row of charts may be."""
+    charts = len(panel.seeds) if layout == BY_SEED else sum(not line.baseline for line in panel.lines)
+    columns = max(1, min(charts, COLUMNS))
+    return f"--least:{CHART * columns}px;--most:{max(2, columns) * CHART * 3 // 2}px"
 
 
 def _key(look: Look) -> Safe:
@@ -229,9 +293,8 @@ def _wins(comparison: Comparison) -> Safe:
         rows.append(element("tr", *cells))
     head = element("thead", element("tr", element("th", "beats", scope="col"), *(element("th", name, scope="col") for name in names)))
     note = "Blocks, over all data sets, in which the method of the row has a larger area than that of the column; a tie is one half. Units may differ."
-    return join(
-        [element("div", element("table", head, element("tbody", *rows), class_="matrix"), class_="card"), element("p", note, class_="note")],
-    )
+    table = element("table", head, element("tbody", *rows), class_=f"matrix{' upright' if len(names) > UPRIGHT else ''}")
+    return join([element("div", table, class_="card"), element("p", note, class_="note")])
 
 
 def _heat(words: str, strength: float) -> Safe:
@@ -240,13 +303,14 @@ def _heat(words: str, strength: float) -> Safe:
     return element("td", words, style=f"background:rgba({colour},{min(1.0, abs(strength)) * 0.42:.2f})")
 
 
-def _titled(sheet: Sheet) -> Safe:
-    return join([element("h2", sheet.title), _sheet(sheet)])
+def _titled(sheet: Sheet, otherwise: str = "") -> Safe:
+    """A table under its title, or words where it has no row."""
+    return join([element("h2", sheet.title), _sheet(sheet) if sheet.rows else element("p", otherwise)])
 
 
 def _sheet(sheet: Sheet, heat: bool = False) -> Safe:
     """A table on a card, its note below; with `heat` the signed columns are coloured, 10 points being the strongest."""
-    used = [place for place, column in enumerate(sheet.columns) if place == 0 or any(_said(row[place]) for row in sheet.rows)]
+    used = [place for place, column in enumerate(sheet.columns) if place == 0 or any(_said(row[place], column) for row in sheet.rows)]
     words = {place for place in used if sheet.columns[place].digits is None and any(isinstance(row[place], str) for row in sheet.rows)}
     titles = ((sheet.columns[place].title, "text" if place in words else "") for place in used)
     head = element("thead", element("tr", *(element("th", title, scope="col", class_=kind) for title, kind in titles)))
@@ -271,8 +335,9 @@ def _classes(cell: Cell, column: Column, strong: bool) -> list[str]:
     return [*(["text"] if isinstance(cell, str) and column.digits is None else []), *(["strong"] if strong else [])]
 
 
-def _said(cell: Cell) -> bool:
-    return cell is not None and not (isinstance(cell, float) and math.isnan(cell))
+def _said(cell: Cell, column: Column) -> bool:
+    nothing = cell is None or (isinstance(cell, float) and math.isnan(cell))
+    return not nothing and not (column.optional and cell == 0)
 
 
 def _method(comparison: Comparison) -> list[str]:
@@ -285,18 +350,19 @@ def _method(comparison: Comparison) -> list[str]:
         + ("The seed's round is left out because the methods share it there; with it, areas stand in the columns 'with round 0'." if options.start else ""),
         "A block is one seed method with one rng; a method and random are paired by blocks. The difference is the mean over seed methods of the mean "
         f"within each. The two-sided test exchanges the signs of the blocks' differences ({options.draws:,} keyed draws, or all patterns if fewer). "
-        "Holm's correction counts the methods that were tested on a data set. "
-        f"Intervals: percentile bootstrap over blocks within each seed method, {options.draws:,} keyed draws. With few blocks they are somewhat too narrow.",
+        "Holm's correction counts the methods that were tested on a data set; over several data sets nothing is corrected. "
+        f"Intervals: percentile bootstrap over blocks within each seed method, {options.draws:,} keyed draws, widened for few blocks. They and the test speak "
+        "of other random seeds on the same data set and seed methods, not of other data sets.",
         "Within a data set all runs have the same protocol: everything but seed, acquisition, rng and the number of rounds is equal.",
     ]
 
 
 def _runs(comparison: Comparison) -> Safe:
     rows = [
-        element("tr", *(element("td", words, class_="text") for words in (panel.dataset, line.name, seed, rng, run.path.name)))
+        element("tr", *(element("td", words, class_="text") for words in (panel.dataset, line.name, seed, rng, str(len(run.records)), run.path.name)))
         for panel in comparison.panels
         for line in panel.lines
         for (seed, rng), run in line.runs.items()
     ]
-    head = element("thead", element("tr", *(element("th", words, scope="col") for words in ("data set", "method", "seed", "rng", "folder"))))
+    head = element("thead", element("tr", *(element("th", words, scope="col") for words in ("data set", "method", "seed", "rng", "rounds", "folder"))))
     return element("div", element("table", head, element("tbody", *rows)), class_="card")

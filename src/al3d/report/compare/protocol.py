@@ -28,14 +28,15 @@ def protocol_letters(runs: Sequence[StudyRun], allow_mixed: bool) -> tuple[dict[
     trained = {_text(run.training): _text(run.protocol) for run in sorted(ordinary, key=lambda run: -order[_text(run.protocol)])}
     letters = {str(run.path): _letter(order[_text(run.protocol)]) for run in ordinary}
     first = next((run for run in ordinary if letters[str(run.path)] == "A"), None)
-    otherwise = [f"protocol {_letter(place)}: {_listed(differing_keys(trees[_first(order)], trees[text]))}" for text, place in order.items() if place]
+    usual = trees[_first(order)] if order else {}
+    otherwise = [f"protocol {_letter(place)}: {_listed(differences(usual, trees[text]))}" for text, place in order.items() if place]
     for run in runs:
         if not run.full:
             continue
         found = trained.get(_text(run.training))
         letters[str(run.path)] = _letter(order[found]) if found is not None else "other"
         if found is None and first is not None:
-            otherwise.append(f"fully supervised {run.path.name}: {_listed(differing_keys(first.training, run.training))}")
+            otherwise.append(f"fully supervised {run.path.name}: {_listed(differences(first.training, run.training))}")
     if otherwise and not allow_mixed:
         examples = [f"  {letter}: {_example(runs, letters, letter)}" for letter in sorted(set(letters.values()))]
         raise ValueError(
@@ -46,6 +47,18 @@ def protocol_letters(runs: Sequence[StudyRun], allow_mixed: bool) -> tuple[dict[
             + "\nCompare them apart, or say --allow-mixed to see them side by side all the same"
         )
     return letters, otherwise
+
+
+def differences(old: Tree, new: Tree) -> list[str]:
+    """What differs, as "key: old -> new"; of two parts of different kinds (`_target_`) only the kinds, since their options do not compare."""
+    changes = differing_keys(old, new)
+    kinds = {change.split(": ", 1)[0].removesuffix("_target_") for change in changes if change.split(": ", 1)[0].endswith("._target_")}
+    kept = []
+    for change in changes:
+        key = change.split(": ", 1)[0]
+        if not any(key.startswith(kind) and key != f"{kind}_target_" for kind in kinds):
+            kept.append(change.replace("._target_:", ":", 1))
+    return kept
 
 
 def tell_apart(names: Sequence[str], trees: Sequence[Tree]) -> list[str]:

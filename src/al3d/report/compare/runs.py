@@ -16,7 +16,11 @@ from al3d.report.rounds import ALL_SEED, FREE_ROUNDS, RoundRecord, read_identity
 FREE = ("seed", "acquire", "pseudo", "rng")
 #: What every method must beat: random units, by the names of conf/acquire.
 BASELINES = ("random", "random_scene")
-#: What `trainer.accelerator` says about the device; "auto" leaves it open.
+#: How many folders deep runs are looked for: outputs/studies/NAME/CELL is three below outputs.
+DEPTH = 4
+#: So many runs that were left out for the same reason are named.
+NAMED = 4
+#: What a start says about the device: by `device` where it was written down, else by `accelerator`, whose "auto" leaves it open.
 DEVICES = {"cpu": "CPU", "gpu": "GPU", "cuda": "GPU"}
 UNKNOWN_DEVICE = "not recorded"
 Tree = Mapping[str, Any]
@@ -24,11 +28,11 @@ Tree = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A run with at least one finished round.
+    """A run with at least one finished round; `records` are its rounds 0, 1, 2, ... as far as they go without a gap.
 
-    `starts` are the lines of execution.jsonl that say how a process was started; `shared` names, by round, the run that trained a round in this one's
-    place; `planned` is how many rounds the last start was asked for, None when that was not written down; `classes` are the class names, or numbers where no
-    report was written yet.
+    `gap` is the first round without metrics where a later one has some, else None. `starts` are the lines of execution.jsonl that say how a process was
+    started; `shared` names, by round, the run that trained a round in this one's place; `planned` is how many rounds the last start was asked for, None
+    when that was not written down; `classes` are the class names, or numbers where no report was written yet.
     """
 
     path: Path
@@ -38,6 +42,7 @@ class StudyRun:
     shared: Mapping[int, str]
     planned: int | None
     classes: tuple[str, ...]
+    gap: int | None = None
 
     @property
     def dataset(self) -> str:
@@ -59,7 +64,14 @@ class StudyRun:
 
     @property
     def finished(self) -> bool:
-        return self.planned is None or len(self.records) >= self.planned
+        return self.gap is None and (self.planned is None or len(self.records) >= self.planned)
+
+    @property
+    def missing(self) -> str:
+        """What is not finished, in words."""
+        if self.gap is not None:
+            return f"round {self.gap} has no metrics.json, though a later round has: run its command again"
+        return f"{len(self.records)} of {self.planned} rounds finished"
 
     @property
     def unit(self) -> Tree:
@@ -92,7 +104,7 @@ class StudyRun:
     @property
     def device(self) -> str:
         """CPU, GPU, both after a restart elsewhere, or not recorded."""
-        found = sorted({DEVICES.get(str(start.get("accelerator")), UNKNOWN_DEVICE) for start in self.starts})
+        found = sorted({DEVICES.get(str(start.get("device", start.get("accelerator"))), UNKNOWN_DEVICE) for start in self.starts})
         return " and ".join(found) or UNKNOWN_DEVICE
 
     @property
@@ -113,28 +125,63 @@ def read_run(path: Path) -> StudyRun | None:
     if not (path / "identity.json").is_file():
         raise FileNotFoundError(f"{path} is no run's folder: it has no identity.json")
     identity = read_identity(path)[1]
-    for part in ("dataset", "seed", "acquire", "rng"):
-        if part not in identity:
-            raise ValueError(f"{path / 'identity.json'} has no {part!r}: the folder was not made by train.py")
-    records = tuple(read_rounds(path))
+    _check_identity(path / "identity.json", identity)
+    finished = read_rounds(path)
+    records = tuple(record for place, record in enumerate(finished) if record.round == place)
     if not records:
         return None
+    gap = len(records) if len(records) < len(finished) else None
     starts = tuple(_starts(path / "execution.jsonl"))
     planned = next((int(start["n"]) for start in reversed(starts) if isinstance(start.get("n"), int)), None)
     sources = {record.round: _shared_from(path / f"round-{record.round:02d}") for record in records}
     shared = {round_: source for round_, source in sources.items() if source is not None}
-    return StudyRun(path, identity, records, starts, shared, planned, _class_names(path, len(records[0].iou)))
+    return StudyRun(path, identity, records, starts, shared, planned, _class_names(path, len(records[0].iou)), gap)
 
 
 def run_folders(given: Sequence[Path]) -> list[Path]:
-    """The run folders among these, and those directly inside the others, each once. Raises: FileNotFoundError where there are none."""
+    """The run folders among these, and those inside the others, up to `DEPTH` folders deep, each once.
+
+    Raises: FileNotFoundError where there are none.
+    """
     found: dict[Path, Path] = {}
     for path in given:
-        inside = [path] if (path / "identity.json").is_file() else sorted(file.parent for file in path.glob("*/identity.json"))
+        inside = _inside(path, DEPTH) if path.is_dir() else []
         if not inside:
             raise FileNotFoundError(f"{path} is no run's folder and holds none: give folders that have an identity.json, such as outputs/*")
         found |= {folder.resolve(): folder for folder in inside}
     return sorted(found.values())
+
+
+def grouped(left_out: Sequence[str]) -> list[str]:
+    """The runs that were left out, those of the same reason together, with at most `NAMED` of their names: "a, b and 7 more: no finished round"."""
+    reasons: dict[str, list[str]] = {}
+    for words in left_out:
+        name, _, reason = words.partition(": ")
+        reasons.setdefault(reason, []).append(name)
+    return [f"{_some(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more" if len(names) > NAMED + 1 else ", ".join(names)
+
+
+def _inside(path: Path, depth: int) -> list[Path]:
+    """The runs in a folder; nothing is looked for inside a run, nor in what is hidden."""
+    if (path / "identity.json").is_file():
+        return [path]
+    if depth == 0:
+        return []
+    return [run for child in sorted(path.iterdir()) if child.is_dir() and not child.name.startswith(".") for run in _inside(child, depth - 1)]
+
+
+def _check_identity(file: Path, identity: Tree) -> None:
+    """Raises: ValueError naming what an identity lacks."""
+    wanted = {"dataset": Mapping, "seed": Mapping, "acquire": Mapping, "rng": int}
+    wrong = [part for part, kind in wanted.items() if not isinstance(identity.get(part), kind)]
+    if not wrong and not isinstance(identity["acquire"].get("unit"), Mapping):
+        wrong = ["acquire.unit"]
+    if wrong:
+        raise ValueError(f"{file} has no {' and no '.join(map(repr, wrong))} that can be read: the folder was not made by train.py")
 
 
 def _starts(path: Path) -> list[dict[str, Any]]:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from al3d.report.compare.statistics import LEAST_BLOCKS, Interval
-from al3d.report.compare.study import Comparison, Outcome
+from al3d.report.compare.statistics import LEAST_BLOCKS, Interval, blocks_needed
+from al3d.report.compare.study import Comparison, Options, Outcome
 from al3d.report.table import counted
 
 AGAINST = "random (same unit, same budget)"
 #: How a verdict stands in a table.
-VERDICTS = {"beats": "beats random", "worse": "worse than random", "even": "not distinguishable", "untested": "no p-value", "alone": "not compared"}
+VERDICTS = {
+    **{"beats": "beats random", "worse": "worse than random", "even": "not distinguishable"},
+    **{"short": "too few blocks", "untested": "no p-value", "alone": "not compared"},
+}
 
 
 def sentences(comparison: Comparison) -> dict[str, str]:
-    """A sentence for each method that is no baseline, good news first: "beats random (same unit, same budget) at p < 0.05 on 2 of 3 data sets: ..."."""
+    """A sentence for each method that is no baseline: "beats random (same unit, same budget) at p < 0.05 on 2 of 3 data sets: ...".
+
+    Good news first; methods of the same news by their mean difference over data sets.
+    """
     level, order = comparison.options.level, list(VERDICTS)
     found = {method: comparison.of(method) for method in comparison.methods if comparison.of(method)}
-    ranked = sorted(found, key=lambda method: (order.index(headline(found[method], level)), -_count(found[method], "beats", level), method))
-    return {method: sentence(found[method], level) for method in ranked}
+
+    def rank(method: str) -> tuple[int, int, float, str]:
+        known = [outcome.difference.mean for outcome in found[method] if outcome.difference]
+        mean = sum(known) / len(known) if known else 0.0
+        return order.index(headline(found[method], level)), -_count(found[method], "beats", level), -mean, method
+
+    return {method: sentence(found[method], level) for method in sorted(found, key=rank)}
 
 
 def headline(outcomes: Sequence[Outcome], level: float) -> str:
@@ -37,6 +48,8 @@ def sentence(outcomes: Sequence[Outcome], level: float) -> str:
     if even := by_verdict["even"]:
         where = "" if tested == len(even) == 1 else f" on {len(even)} of {counted(tested, 'data set')}"
         parts.append(f"is not distinguishable from {AGAINST if not parts else 'random'}{where}: {_all(even)}")
+    if short := by_verdict["short"]:
+        parts.append(f"has too few blocks for p < {level:g} against {AGAINST if not parts else 'random'}: {_all(short, blocks=True)}")
     if untested := by_verdict["untested"]:
         parts.append(f"has no p-value against {AGAINST if not parts else 'random'} with fewer than {LEAST_BLOCKS} blocks: {_all(untested, blocks=True)}")
     if alone := by_verdict["alone"]:
@@ -45,6 +58,41 @@ def sentence(outcomes: Sequence[Outcome], level: float) -> str:
         parts.append(f"is not compared with random: {'; '.join(missing)}")
     mixed = dict.fromkeys(outcome.why for outcome in outcomes if outcome.baseline and outcome.why.startswith("protocol"))
     return "; ".join(parts) + (f" ({'; '.join(mixed)})" if mixed else "")
+
+
+def reach_notes(comparison: Comparison) -> list[str]:
+    """What no difference could have shown where some tested method could not reach the level, data sets of which the same is true together.
+
+    For example: "On osd and rooms: with 6 blocks none of the 4 tested methods can reach p < 0.05 after Holm's correction, ...".
+    """
+    level = comparison.options.level
+    found: dict[str, list[str]] = {}
+    for panel in comparison.panels:
+        tested = [outcome for outcome in comparison.outcomes if outcome.dataset == panel.dataset and outcome.family]
+        short = [outcome for outcome in tested if outcome.verdict(level) == "short"]
+        if short:
+            found.setdefault(_reach(short, len(tested), comparison.options), []).append(panel.dataset)
+    return [f"On {_and(names)}: {words}" for words, names in found.items()]
+
+
+def _reach(short: Sequence[Outcome], tested: int, options: Options) -> str:
+    sizes = sorted({outcome.blocks for outcome in short})
+    blocks = counted(sizes[0], "block") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} blocks"
+    whole = len(short) == tested > 1
+    who = f"none of the {tested} tested methods can" if whole else f"{_and([outcome.method for outcome in short])} cannot"
+    among = "" if whole else f" for {counted(tested, 'method')}"
+    best = min(outcome.reach for outcome in short if outcome.reach is not None)
+    needed = blocks_needed(tested, options.level, options.draws)
+    if needed is None:
+        way = f"--draws {options.draws} are too few for so many methods"
+    elif needed > sizes[0]:
+        way = f"{needed} blocks (seed methods x rng) would do; until then"
+    else:
+        way = "more blocks would do; until then"
+    return (
+        f"with {blocks} {who} reach p < {options.level:g} after Holm's correction{among}, however large the difference (p = {best:.3g} at best). "
+        f"That is the size of the study, not a failure of the method{'s' if len(short) > 1 else ''}: {way}, go by the intervals."
+    )
 
 
 def points(interval: Interval | None) -> str:

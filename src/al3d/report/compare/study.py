@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,20 @@ import numpy as np
 from al3d.report.compare.areas import Curve, area, common_range, curve_of, first_reaching, mean_curve
 from al3d.report.compare.axes import Axis, axes_of, costs
 from al3d.report.compare.protocol import protocol_letters, tell_apart
-from al3d.report.compare.runs import StudyRun, read_run, run_folders, unit_name
-from al3d.report.compare.statistics import DRAWS, LEAST_BLOCKS, Interval, SignFlip, bootstrap, firsts, holm, kendall, sign_flip, win_shares
+from al3d.report.compare.runs import StudyRun, grouped, read_run, run_folders, unit_name
+from al3d.report.compare.statistics import (
+    DRAWS,
+    LEAST_BLOCKS,
+    Interval,
+    SignFlip,
+    bootstrap,
+    firsts,
+    holm,
+    kendall,
+    sign_flip,
+    win_shares,
+    within_reach,
+)
 from al3d.report.html import part_name
 from al3d.report.seeds import seed_title
 from al3d.rng import Key
@@ -25,6 +37,8 @@ Block = tuple[str, ...]
 TARGETS = (0.90, 0.95)
 #: What the draws are keyed by, before data set and method: nothing of when or where the comparison is made.
 KEY: Key = ("al3d.report.compare",)
+#: Areas over a smaller part of what the shortest run bought deserve a remark.
+NARROW = 0.25
 
 
 @dataclass(frozen=True)
@@ -127,8 +141,9 @@ class Panel:
 class Outcome:
     """One method against random at its unit and budget on one data set; differences are fractions 0..1.
 
-    `why` says what is missing where there is no baseline or no test. `from_seed`: the same difference with round 0; `rare`: of the mean over rare classes;
-    `classes`: mean difference of each class.
+    `why` says what is missing where there is no baseline, no test or no pair. `adjusted`: p after Holm's correction for the `family` methods that were
+    tested; `reach`: the smallest value that it could have had with so many blocks. `from_seed`: the same difference with round 0; `rare`: of the mean
+    over rare classes; `classes`: mean difference of each class.
     """
 
     dataset: str
@@ -142,16 +157,22 @@ class Outcome:
     classes: tuple[float, ...] = ()
     test: SignFlip | None = None
     adjusted: float | None = None
+    reach: float | None = None
+    family: int = 0
     wins: float = 0.0
 
     def verdict(self, level: float) -> str:
-        """What can be said: beats, worse, even (not distinguishable), untested (too few blocks), or alone (nothing to compare with)."""
+        """What can be said.
+
+        beats; worse; even: not distinguishable; short: tested, but no difference could have been called with so few blocks; untested: fewer than
+        `LEAST_BLOCKS`; alone: nothing to compare with.
+        """
         if self.baseline is None or self.difference is None:
             return "alone"
         if self.adjusted is None:
             return "untested"
         if self.adjusted >= level:
-            return "even"
+            return "short" if self.reach is not None and self.reach >= level else "even"
         return "beats" if self.difference.mean > 0 else "worse"
 
 
@@ -159,7 +180,7 @@ class Outcome:
 class Stability:
     """How alike the blocks of one data set and budget rank its methods; `first[m]`: how often m leads when blocks are resampled.
 
-    `tau` is the mean of Kendall's tau-b over pairs of blocks, `lowest` the smallest.
+    `tau` is the mean of Kendall's tau-b over pairs of blocks, `lowest` the smallest; `without` are methods that share too few blocks to be ranked.
     """
 
     dataset: str
@@ -170,6 +191,7 @@ class Stability:
     lowest: float
     rank: tuple[float, ...]
     first: tuple[float, ...]
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,24 +217,18 @@ class Comparison:
 def compare(folders: Sequence[Path], options: Options | None = None) -> Comparison:
     """Read run folders (or folders that hold them) and compare their methods.
 
-    Raises: FileNotFoundError for what is no run; ValueError naming a malformed file, protocols that differ, two runs of one block, or budgets that do
+    A run that cannot be read, is not finished, or has no round after its seed is left out, and `left_out` says so.
+    Raises: FileNotFoundError for what is no run; ValueError when nothing is left, for protocols that differ, two runs of one block, or budgets that do
     not overlap.
     """
     chosen = options or Options()
-    found = [(folder, read_run(folder)) for folder in run_folders(folders)]
-    left_out = [f"{folder.name}: no finished round" for folder, run in found if run is None]
-    runs = [run for _, run in found if run is not None]
-    for run in runs:
-        if not run.finished and not chosen.unfinished:
-            left_out.append(f"{run.path.name}: {len(run.records)} of {run.planned} rounds finished")
-    runs = [run for run in runs if run.finished or chosen.unfinished]
+    runs, left_out = _usable(run_folders(folders), chosen)
     if not any(not run.full for run in runs):
         raise ValueError(
-            "there is no finished run to compare"
+            "there is no run to compare"
             + (": fully supervised ones alone say nothing" if runs else "")
-            + _listed(left_out)
-            + "; go on with the runs, "
-            "or say --unfinished to use those that are still on their way"
+            + "".join(f"\n  {words}" for words in grouped(left_out))
+            + ("\nGo on with the runs, or say --unfinished to use those that are still on their way" if any(" finished" in one for one in left_out) else "")
         )
     names = sorted({run.dataset for run in runs})
     problems, panels = [], []
@@ -223,9 +239,32 @@ def compare(folders: Sequence[Path], options: Options | None = None) -> Comparis
             problems.append(str(error))
     if problems:
         raise ValueError("\n\n".join(problems))
+    left_out += [f"{panel.dataset}: only fully supervised runs, so there is nothing to compare" for panel in panels if not panel.lines]
     panels = [panel for panel in panels if panel.lines]
     outcomes = tuple(outcome for panel in panels for outcome in outcomes_of(panel, chosen))
     return Comparison(chosen, tuple(panels), outcomes, tuple(stable for panel in panels for stable in stabilities_of(panel, chosen)), tuple(left_out))
+
+
+def _usable(folders: Sequence[Path], options: Options) -> tuple[list[StudyRun], list[str]]:
+    """The runs that can be compared, and the others with the reason."""
+    runs, left_out = [], []
+    for folder in folders:
+        try:
+            run = read_run(folder)
+        except (ValueError, OSError) as error:
+            left_out.append(f"{folder.name}: cannot be read: {error}")
+            continue
+        if run is None:
+            left_out.append(f"{folder.name}: no finished round")
+        elif not run.finished and not options.unfinished:
+            left_out.append(f"{folder.name}: {run.missing}")
+        elif not run.full and len(run.records) < 2:
+            left_out.append(f"{folder.name}: no round after its seed, so it says nothing about methods (python -m al3d.report.seeds compares seeds)")
+        else:
+            runs.append(run)
+            if run.gap is not None:
+                left_out.append(f"{folder.name}: its rounds after {run.gap - 1}, since {run.missing}")
+    return runs, left_out
 
 
 def method_title(run: StudyRun) -> str:
@@ -256,17 +295,29 @@ def outcomes_of(panel: Panel, options: Options) -> list[Outcome]:
     """Every method of a data set against random, Holm's correction over those that were tested."""
     found = [_outcome(panel, line, options) for line in panel.lines if not line.baseline]
     tested = [place for place, outcome in enumerate(found) if outcome.test is not None]
-    adjusted = holm([outcome.test.p for outcome in found if outcome.test is not None])
+    tests = [outcome.test for outcome in found if outcome.test is not None]
+    adjusted = zip(holm([test.p for test in tests]), within_reach(tests), strict=True)
     by_place = dict(zip(tested, adjusted, strict=True))
-    return [Outcome(**{**vars(outcome), "adjusted": by_place.get(place)}) for place, outcome in enumerate(found)]
+    return [
+        replace(outcome, adjusted=by_place[place][0], reach=by_place[place][1], family=len(tested)) if place in by_place else outcome
+        for place, outcome in enumerate(found)
+    ]
 
 
 def stabilities_of(panel: Panel, options: Options) -> list[Stability]:
-    """How stable the ranking is, for each budget with two or more methods that share two or more blocks."""
+    """How stable the ranking is, for each budget with two or more methods that share two or more blocks.
+
+    Where too few blocks are common to all, the methods with the fewest blocks are not ranked.
+    """
     found = []
     for budget in panel.ranges:
         lines = [line for line in panel.lines if line.budget == budget]
-        blocks = sorted(set.intersection(*(set(line.blocks) for line in lines)))
+        without: list[str] = []
+        while len(lines) > 2 and len(_common(lines)) < 2:
+            fewest = min(lines, key=lambda line: (len(line.blocks), not line.baseline, line.name))
+            without.append(fewest.name)
+            lines.remove(fewest)
+        blocks = _common(lines)
         if len(lines) < 2 or len(blocks) < 2:
             continue
         scores = np.array([[panel.areas[line.name].miou[block] for line in lines] for block in blocks])
@@ -276,8 +327,14 @@ def stabilities_of(panel: Panel, options: Options) -> list[Stability]:
         first = firsts(scores, [block[0] for block in blocks], (*KEY, panel.dataset, budget, "first"), options.draws)
         mean, lowest = (float(known.mean()), float(known.min())) if len(known) else (math.nan, math.nan)
         rank = tuple(map(float, ranks.mean(axis=0)))
-        found.append(Stability(panel.dataset, budget, tuple(line.name for line in lines), len(blocks), mean, lowest, rank, tuple(map(float, first))))
+        names = tuple(line.name for line in lines)
+        found.append(Stability(panel.dataset, budget, names, len(blocks), mean, lowest, rank, tuple(map(float, first)), tuple(without)))
     return found
+
+
+def _common(lines: Sequence[Line]) -> list[Block]:
+    """The blocks that all of these have."""
+    return sorted(set.intersection(*(set(line.blocks) for line in lines)))
 
 
 def area_interval(panel: Panel, line: Line, options: Options, which: Callable[[Areas], Mapping[Block, float]] = lambda areas: areas.miou) -> Interval:
@@ -301,8 +358,9 @@ def _panel(runs: Sequence[StudyRun], options: Options) -> Panel:
     dataset = runs[0].dataset
     if not ordinary:
         return Panel(dataset, (), {}, {}, (), (), (), (), (), "", (), tuple(otherwise))
-    remarks = _remarks(runs)
+    _check_classes(runs)
     lines = _lines(ordinary, letters)
+    remarks = [*_remarks(runs), *_uneven(lines)]
     ranges, areas = {}, {}
     for budget in sorted({line.budget for line in lines}):
         same = [line for line in lines if line.budget == budget]
@@ -348,23 +406,25 @@ def _lines(runs: Sequence[StudyRun], letters: Mapping[str, str]) -> list[Line]:
 def _range(lines: Sequence[Line], start: int) -> tuple[int, tuple[float, float], list[str]]:
     """From which round areas count, over which percentages, and a remark where that is not as asked. Raises: ValueError when budgets do not overlap."""
     runs = [run for line in lines for run in line.runs.values()]
-    shortest = min(runs, key=lambda run: len(run.records))
-    if len(shortest.records) < 2:
-        raise ValueError(
-            f"{shortest.path} has no round after its seed, so it says nothing about methods: leave it out, raise rounds.n, "
-            "or compare seeds with python -m al3d.report.seeds"
-        )
     low, high = _covered(runs, start)
     if high >= low:
-        return start, (low, high), []
+        shortest = min(run.records[-1].labelled_percent - run.records[start].labelled_percent for run in runs)
+        narrow = high - low < NARROW * shortest or (high == low and start == 0)
+        return start, (low, high), [f"areas cover only {low:.4g} to {high:.4g} % labelled: more is not common to all runs"] if narrow else []
     if start:
-        again, found, _ = _range(lines, 0)
-        return again, found, ["the purchases differ so much that the areas had to start at the seed's round: after it, no budget is common to all runs"]
-    latest = max(runs, key=lambda run: run.records[0].labelled_percent)
+        again, found, words = _range(lines, 0)
+        more = f"the areas had to start at the seed's round: after it, no budget is common to all runs ({_apart(runs, start)})"
+        return again, found, [more, *words]
+    raise ValueError(f"no budget is common to all runs: {_apart(runs, 0)}: compare them apart")
+
+
+def _apart(runs: Sequence[StudyRun], start: int) -> str:
+    """Which run ends before another one starts."""
+    latest = max(runs, key=lambda run: run.records[start].labelled_percent)
     least = min(runs, key=lambda run: run.records[-1].labelled_percent)
-    raise ValueError(
-        f"no budget is common to all runs: {least.path} ends at {least.records[-1].labelled_percent:.4g} % labelled, {latest.path} starts at "
-        f"{latest.records[0].labelled_percent:.4g} %: compare them apart"
+    return (
+        f"{least.path.name} ends at {least.records[-1].labelled_percent:.4g} % labelled, {latest.path.name} starts at "
+        f"{latest.records[start].labelled_percent:.4g} %"
     )
 
 
@@ -386,7 +446,7 @@ def _class_areas(run: StudyRun, start: int, limits: tuple[float, float]) -> F64:
 
 
 def _outcome(panel: Panel, line: Line, options: Options) -> Outcome:
-    baseline, why = _baseline(panel, line)
+    baseline, why = baseline_of(panel, line)
     if baseline is None:
         return Outcome(panel.dataset, line.name, None, why)
     blocks = [block for block in line.blocks if block in baseline.runs]
@@ -405,6 +465,8 @@ def _outcome(panel: Panel, line: Line, options: Options) -> Outcome:
 
     differences = paired(lambda areas, block: areas.miou[block])
     enough = len(blocks) >= LEAST_BLOCKS
+    lone = len(line.blocks) - len(blocks)
+    unpaired = f"{lone} of its {len(line.blocks)} runs have no pair in {baseline.name}" if lone else ""
     per_class = np.array([mine.classes[block] - theirs.classes[block] for block in blocks])
     share = {one: strata.count(one) for one in strata}
     weight = np.array([1 / (len(share) * share[one]) for one in strata])
@@ -412,7 +474,7 @@ def _outcome(panel: Panel, line: Line, options: Options) -> Outcome:
         dataset=panel.dataset,
         method=line.name,
         baseline=baseline.name,
-        why="; ".join(filter(None, (why, "" if enough else f"fewer than {LEAST_BLOCKS} blocks"))),
+        why="; ".join(filter(None, (why, "" if enough else f"fewer than {LEAST_BLOCKS} blocks", unpaired))),
         blocks=len(blocks),
         difference=interval(differences),
         from_seed=interval(paired(lambda areas, block: areas.from_seed[block])),
@@ -423,7 +485,7 @@ def _outcome(panel: Panel, line: Line, options: Options) -> Outcome:
     )
 
 
-def _baseline(panel: Panel, line: Line) -> tuple[Line | None, str]:
+def baseline_of(panel: Panel, line: Line) -> tuple[Line | None, str]:
     """Random at the line's unit and budget, under its protocol if there is one; else what is missing."""
     random = [other for other in panel.lines if other.baseline]
     same_unit = [other for other in random if other.any_run.unit == line.any_run.unit]
@@ -468,5 +530,18 @@ def _remarks(runs: Sequence[StudyRun]) -> list[str]:
     return remarks
 
 
-def _listed(words: Sequence[str]) -> str:
-    return f" ({'; '.join(words)})" if words else ""
+def _uneven(lines: Sequence[Line]) -> list[str]:
+    """A remark where not every method has every block."""
+    counts = [len(line.blocks) for line in lines]
+    if all(set(line.blocks) == set(lines[0].blocks) for line in lines):
+        return []
+    few = f"between {min(counts)} and {max(counts)} blocks" if min(counts) < max(counts) else "different blocks"
+    return [f"methods have {few} (seed, rng): curves and areas are means over those that each has; differences, wins and ranks use shared ones only"]
+
+
+def _check_classes(runs: Sequence[StudyRun]) -> None:
+    """Raises: ValueError when runs of one data set speak of different numbers of classes, which only mixed protocols can."""
+    counts = {len(run.records[0].iou): run.path for run in runs}
+    if len(counts) > 1:
+        told = ", ".join(f"{count} in {path}" for count, path in sorted(counts.items()))
+        raise ValueError(f"runs of {runs[0].dataset} have different numbers of classes ({told}): compare them apart")

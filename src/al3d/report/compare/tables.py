@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from al3d.report.compare.areas import band, curve_of, mean_curve
+from al3d.report.compare.areas import mean_curve, round_means
 from al3d.report.compare.axes import costs, square_metres
 from al3d.report.compare.runs import StudyRun
 from al3d.report.compare.sentences import VERDICTS
@@ -26,6 +26,7 @@ from al3d.report.compare.study import (
     rare_mean,
     wins_of,
 )
+from al3d.report.table import counted
 
 Cell = str | int | float | None
 NOT_REACHED = "not reached"
@@ -34,12 +35,13 @@ _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciic
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its `key` in CSV, its title for people, and with how many digits people see its numbers."""
+    """A column: its `key` in CSV, its title for people, with how many digits they see its numbers, and whether they see it where all are 0."""
 
     key: str
     title: str
     digits: int | None = None
     signed: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def difference_sheet(comparison: Comparison) -> Sheet:
         *_ends("difference", level),
         Column("p", "p", 4),
         Column("p_holm", "p (Holm)", 4),
-        Column("smallest_p", "smallest p", 4),
+        Column("p_holm_smallest", "at best", 4),
         Column("blocks_won", "won", 1),
         Column("from_seed_points", "with round 0", 2, signed=True),
         Column("verdict", "verdict"),
@@ -135,7 +137,7 @@ def difference_sheet(comparison: Comparison) -> Sheet:
             (
                 *(outcome.dataset, outcome.method, outcome.baseline, outcome.blocks or None),
                 *_scaled(outcome.difference),
-                *((test.p, outcome.adjusted, test.smallest) if test else (None, None, None)),
+                *((test.p, outcome.adjusted, outcome.reach) if test else (None, None, None)),
                 outcome.wins if outcome.blocks else None,
                 100 * from_seed.mean if from_seed else None,
                 VERDICTS[outcome.verdict(level)],
@@ -144,7 +146,8 @@ def difference_sheet(comparison: Comparison) -> Sheet:
         )
     note = (
         "Difference of areas under the budget curve, method minus random, in points of mIoU, paired by (seed method, rng). p: two-sided sign-flip test. "
-        "Smallest p: what so many blocks can give at best. Won: blocks in which the method has the larger area, a tie as one half."
+        "At best: the smallest p (Holm) that so many blocks allow, the other methods being as they are; not below the level means that nothing could have "
+        "been called. Won: blocks in which the method has the larger area, a tie as one half."
     )
     return Sheet("differences", "Each method against random at the same unit and budget", columns, tuple(rows), note)
 
@@ -204,8 +207,10 @@ def labels_sheet(comparison: Comparison) -> Sheet:
         reached = None if full is None else 100 * float(mean.score[-1]) / full
         rows.append((panel.dataset, line.name, None if full is None else 100 * full, *needed, float(mean.cost[-1]), reached))
     without = [panel.dataset for panel in comparison.panels if not panel.full]
-    note = "The smallest labelled percentage at which the mean curve, straight between rounds, reaches that share of the fully supervised mIoU."
-    note += f" No fully supervised run (seed=all) was given for {', '.join(without)}." if without else ""
+    trained = ", ".join(f"{panel.dataset}: {counted(len(panel.full), 'run')}" for panel in comparison.panels if panel.full)
+    note = "The smallest labelled percentage at which the mean curve, straight between rounds, reaches that share of the fully supervised mIoU"
+    note += f"{f' ({trained})' if trained else ''}. The seed's own percentage: reached before any method bought."
+    note += f" For {', '.join(without)} no fully supervised run was given (seed=all rounds.n=1)." if without else ""
     return Sheet("labels-needed", "Labels needed for 90 and 95 % of full supervision", columns, tuple(rows), note)
 
 
@@ -229,6 +234,8 @@ def stability_sheet(comparison: Comparison) -> Sheet:
         "Methods are ranked by area in every block that has them all. First: in how many of the resampled studies the method leads. Kendall's tau "
         "between the rankings of two blocks, mean and lowest over all pairs: 1 says that every block ranks alike, 0 that blocks agree no more than chance."
     )
+    without = [f"{name} on {stable.dataset}" for stable in comparison.stabilities for name in stable.without]
+    note += f" Not ranked, since too few of the blocks are shared: {', '.join(without)}." if without else ""
     return Sheet("stability", "How stable the ranking is", columns, tuple(rows), note)
 
 
@@ -324,10 +331,11 @@ def cost_sheet(comparison: Comparison) -> Sheet:
         Column("testing_seconds", "testing, s", 1),
         Column("predicting_seconds", "predicting, s", 1),
         Column("round_seconds", "a round, s", 1),
-        Column("gpu_hours", "GPU, h", 2),
-        Column("cpu_hours", "CPU, h", 2),
-        Column("unknown_hours", "unknown, h", 2),
-        Column("shared_rounds", "shared rounds"),
+        Column("gpu_seconds", "on GPU, s", 1, optional=True),
+        Column("cpu_seconds", "on CPU, s", 1, optional=True),
+        Column("unknown_seconds", "device unknown, s", 1, optional=True),
+        Column("hours", "all rounds, h", 2),
+        Column("shared_rounds", "shared rounds", optional=True),
         Column("hours_once", "shared once, h", 2),
     )
     rows: list[tuple[Cell, ...]] = []
@@ -337,10 +345,10 @@ def cost_sheet(comparison: Comparison) -> Sheet:
             runs = [run for run in line.runs.values() if run.device == device]
             rows.append((panel.dataset, line.name, device, len(runs), *_costs(runs, paid)))
     note = (
-        "Seconds by the clock, means over rounds. GPU, CPU: hours of all runs as if each stood alone, times the processes that it was trained on; "
-        "unknown: hours whose device was not written down (trainer.accelerator=auto). Buying, that is choosing and asking, always runs on the CPU, in one "
-        "process. Predicting is a dash where its time was not recorded. Shared rounds were trained in another run of the same seed: the last column "
-        "counts each of them once, so that its sum is what the study took."
+        "Seconds by the clock, means over rounds. On GPU, on CPU: those of a round times the processes that trained, by device; unknown where that was not "
+        "written down (trainer.accelerator=auto). Buying, that is choosing and asking, always runs on the CPU, in one process. Predicting is a dash where its "
+        "time was not recorded. All rounds: the hours of all runs as if each stood alone. Shared rounds were trained in another run of the same seed: the "
+        "last column counts each of them once, so that its sum is what the study took."
     )
     return Sheet("cost", "Computing time", columns, tuple(rows), note)
 
@@ -377,11 +385,11 @@ def curve_sheet(comparison: Comparison) -> Sheet:
                 runs = [run for block, run in line.runs.items() if seed in ("all", block[0])]
                 if not runs:
                     continue
-                curves = [curve_of(costs(run, axis.key, comparison.options.seconds_per_click), [100 * record.miou for record in run.records]) for run in runs]
-                mean, spread = mean_curve(curves), band(curves)
+                spent = [costs(run, axis.key, comparison.options.seconds_per_click) for run in runs]
+                means = round_means(spent, [[100 * record.miou for record in run.records] for run in runs])
                 rows += [
                     (panel.dataset, line.name, seed, axis.key, float(cost), float(score), float(std) if len(runs) > 1 else None, len(runs))
-                    for cost, score, std in zip(mean.cost, mean.score, spread, strict=True)
+                    for cost, score, std in zip(*means, strict=True)
                 ]
     keys = ("dataset", "method", "seed", "axis", "cost", "miou_percent", "std", "runs")
     return Sheet("curves", "Mean learning curves", tuple(Column(key, key) for key in keys), tuple(rows))
@@ -407,7 +415,7 @@ def _percent(fraction: float) -> float | None:
 
 
 def _costs(runs: Sequence[StudyRun], paid: set[str]) -> tuple[Cell, ...]:
-    """Mean seconds of a round by kind; the hours of all rounds by device; shared rounds, and the hours when those count once.
+    """Mean seconds of a round by kind, then by device; the hours of all rounds; shared rounds, and the hours when those count once.
 
     `paid` are the runs whose first rounds are counted somewhere; a source that was not given is counted here, and then added.
     """
@@ -431,8 +439,9 @@ def _costs(runs: Sequence[StudyRun], paid: set[str]) -> tuple[Cell, ...]:
             paid.add(source)
     device = runs[0].device
     gpu, unknown = (network if device == "GPU" else 0.0), (network if device not in ("CPU", "GPU") else 0.0)
-    hours = [seconds / 3600 for seconds in (gpu, buying + network - gpu - unknown, unknown, buying + network - math.fsum(shared))]
-    return (len(records), *means, each, *hours[:3], len(shared), hours[3])
+    devices = [seconds / len(records) for seconds in (gpu, buying + network - gpu - unknown, unknown)]
+    hours = [seconds / 3600 for seconds in (buying + network, buying + network - math.fsum(shared))]
+    return (len(records), *means, each, *devices, hours[0], len(shared), hours[1])
 
 
 def _plain(cell: Cell) -> str:
