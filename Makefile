@@ -9,7 +9,7 @@ STUDY ?= core
 STUDIES ?= outputs/studies
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: help install demo study-plan study test test-triton test-slow lint type bench docs-check clean
+.PHONY: help install demo study-plan study test test-triton test-spconv test-slow lint type bench docs-check clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
@@ -38,11 +38,21 @@ test-slurm: $(INSTALLED) ## a sweep on SLURM; brings up a one-node cluster in a 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
 	$(BIN)/python -m pytest -q -rs -m slurm tests/cluster
 
-test-triton:     ## the Triton kernels in Triton's interpreter and through its compiler, without a GPU, in .venv-triton
-	$(PYTHON) -m venv .venv-triton
-	echo '*' > .venv-triton/.gitignore
-	.venv-triton/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,triton]'
-	.venv-triton/bin/python -m pytest -q tests/sparse/test_triton.py tests/sparse/test_triton_plan.py
+test-triton: .venv-triton/installed ## the Triton kernels in Triton's interpreter and through its compiler, without a GPU, in .venv-triton
+	.venv-triton/bin/python -m pytest -q -n $(JOBS) tests/sparse/test_triton.py tests/sparse/test_triton_plan.py
+
+test-spconv: .venv-spconv/installed ## spconv's CPU build gives al3d's numbers, in .venv-spconv
+	.venv-spconv/bin/python -c 'import spconv.pytorch'
+	.venv-spconv/bin/python -m pytest -q -rs -n $(JOBS) tests/sparse/adapters/test_spconv.py
+
+# an optional library on top of what .venv has, so that .venv stays as installed
+SITE = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+.venv-%/installed: $(INSTALLED)
+	$(PYTHON) -m venv .venv-$*
+	echo '*' > .venv-$*/.gitignore
+	echo "import site; site.addsitedir('$$($(BIN)/python $(SITE))')" > $$(.venv-$*/bin/python $(SITE))/beneath.pth
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $*
+	touch $@
 
 lint: $(INSTALLED) ## ruff: style and format
 	$(BIN)/ruff check .
@@ -70,4 +80,4 @@ docs-check: $(INSTALLED) ## links, commands and register of the documents
 	$(BIN)/python -m pytest -q tests/docs
 
 clean:           ## remove what was installed and cached, keep data and outputs
-	rm -rf $(VENV) .venv-triton .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-triton .venv-spconv .mypy_cache .ruff_cache .pytest_cache

@@ -38,7 +38,7 @@ from al3d.sparse import Conv3d, Linear
 from al3d.sparse.backend import Kernel, Own, Voxels
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sparse_conv import CHANNELS, CLASSES, VOXEL, _peak, _start_peak, room_voxels  # noqa: E402
+from sparse_conv import CHANNELS, CLASSES, VOXEL, peak, room_voxels, start_peak  # noqa: E402
 
 NETS: dict[str, type[MinkUNet] | type[SPVCNN]] = {"minkunet": MinkUNet, "spvcnn": SPVCNN}
 #: Bytes of a feature, and what a batch is computed in.
@@ -209,34 +209,53 @@ def autocast(cell: Cell, device: torch.device) -> Any:
     return torch.autocast(device.type, dtype=torch.float16 if cell.engine == "spconv" else torch.bfloat16) if cell.kind == "bf16" else nullcontext()
 
 
-def measure(cell: Cell) -> dict[str, float]:
-    """Seconds (least of the repeats) of a step, of inference and of a step on few voxels; peak MiB over idle; seconds until the step is queued; launches."""
+@dataclass(frozen=True)
+class Work:
+    """A cell's network and voxels on its device, and what is timed."""
+
+    cell: Cell
+    device: torch.device
+    net: nn.Module
+    coord: Tensor
+    feat: Tensor
+    label: Tensor
+
+    def step(self, rows: slice = slice(None)) -> None:
+        """Maps, forward pass, loss and backward pass over some of the voxels."""
+        self.net.zero_grad(set_to_none=True)
+        with autocast(self.cell, self.device):
+            loss = nn.functional.cross_entropy(self.net(self.coord[rows], self.feat[rows]).logits.float(), self.label[rows])
+        torch.autograd.backward(loss)
+
+    def infer(self) -> None:
+        """Maps and forward pass."""
+        with torch.inference_mode(), autocast(self.cell, self.device):
+            self.net(self.coord, self.feat)
+
+
+def work_of(cell: Cell) -> Work:
+    """What a cell is about to do."""
     device = torch.device(cell.device)
     torch.set_num_threads(cell.threads)
     net = build(cell, device)
     coord = torch.from_numpy(np.load(cell.coord)).to(device)
-    feat, label = torch.rand(len(coord), CHANNELS, device=device), torch.randint(CLASSES, (len(coord),), device=device)
+    return Work(cell, device, net, coord, torch.rand(len(coord), CHANNELS, device=device), torch.randint(CLASSES, (len(coord),), device=device))
 
-    def step(rows: slice = slice(None)) -> None:
-        net.zero_grad(set_to_none=True)
-        with autocast(cell, device):
-            loss = nn.functional.cross_entropy(net(coord[rows], feat[rows]).logits.float(), label[rows])
-        torch.autograd.backward(loss)
 
-    def infer() -> None:
-        with torch.inference_mode(), autocast(cell, device):
-            net(coord, feat)
-
+def measure(cell: Cell) -> dict[str, float]:
+    """Seconds (least of the repeats) of a step, of inference and of a step on few voxels; peak MiB over idle; seconds until the step is queued; launches."""
+    work = work_of(cell)
+    device = work.device
     idle = _idle(device)
-    net.eval()
-    result = {"inference": _timed(infer, cell.steps, device)[0], "inference_peak": _peak_over(idle, device)}
+    work.net.eval()
+    result = {"inference": _timed(work.infer, cell.steps, device)[0], "inference_peak": _peak_over(idle, device)}
     _idle(device)
-    net.train()
-    result["step"], result["queued"] = _timed(step, cell.steps, device)
+    work.net.train()
+    result["step"], result["queued"] = _timed(work.step, cell.steps, device)
     result["step_peak"] = _peak_over(idle, device)
-    tiny = slice(None, None, max(len(coord) // TINY, 1))
-    result["tiny"] = _timed(lambda: step(tiny), cell.steps, device)[0]
-    return {**result, "launches": _launches(step, device)}
+    tiny = slice(None, None, max(len(work.coord) // TINY, 1))
+    result["tiny"] = _timed(lambda: work.step(tiny), cell.steps, device)[0]
+    return {**result, "launches": _launches(work.step, device)}
 
 
 def _timed(run: Callable[[], None], steps: int, device: torch.device) -> tuple[float, float]:
@@ -263,14 +282,14 @@ def _wait(device: torch.device) -> None:
 def _idle(device: torch.device) -> float:
     """Forgets the peak so far, and returns the memory in use, MiB."""
     if device.type != "cuda":
-        return _start_peak()
+        return start_peak()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device) / 2**20
 
 
 def _peak_over(idle: float, device: torch.device) -> float:
-    return (torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else _peak()) - idle
+    return (torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak()) - idle
 
 
 def _launches(run: Callable[[], None], device: torch.device) -> float:
@@ -330,10 +349,15 @@ def _or_dash(value: float, form: str) -> str:
     return f"{'-':>{form.split('.')[0]}s}" if math.isnan(value) else f"{value:{form}}"
 
 
+def machine(device: str, threads: int) -> str:
+    """What computes, in words."""
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
 def table(options: argparse.Namespace, device: str, folder: Path) -> bool:
     """Prints every cell; whether all that was asked for ran, was too large or is not for this machine."""
     card = card_of(torch.cuda.get_device_name()) if device == "cuda" else None
-    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {options.threads} threads"
+    name = machine(device, options.threads)
     say(f"{name}, PyTorch {torch.__version__}: {card if card else 'unknown card, no limits to compare with'}")
     engines = engines_here(device, options.engines)
     reference = "spconv" if "spconv" in engines else engines[0]
@@ -355,9 +379,23 @@ def table(options: argparse.Namespace, device: str, folder: Path) -> bool:
     return fine
 
 
-#: Parts of a step, by the beginning of PyTorch's name of an operator.
+#: Parts of a step, by the beginning of PyTorch's name of an operator; the longest that fits counts.
 PARTS = {
-    "products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::_grouped_mm", "aten::matmul", "aten::linear", "mkldnn"),
+    "products": (
+        "aten::mm",
+        "aten::addmm",
+        "aten::bmm",
+        "aten::_grouped_mm",
+        "aten::matmul",
+        "aten::linear",
+        "aten::conv",
+        "aten::_conv",
+        "aten::mkldnn",
+        "mkldnn",
+        "products_kernel",
+        "outer_kernel",
+        "sum_kernel",
+    ),
     "gather rows": ("aten::index_select", "aten::gather", "aten::index", "aten::take"),
     "add rows": ("aten::index_add", "aten::scatter", "aten::embedding_bag", "aten::_embedding_bag", "aten::segment_reduce"),
     "normalise, ReLU": (
@@ -366,45 +404,40 @@ PARTS = {
         "aten::relu",
         "aten::threshold",
         "aten::clamp",
-        "aten::var",
-        "aten::mean",
-        "aten::rsqrt",
     ),
+    "copy, fill, add": ("aten::copy", "aten::add", "aten::zero", "aten::fill", "aten::cat", "aten::clone", "aten::empty", "aten::flip", "aten::to"),
     "maps": ("aten::searchsorted", "aten::sort", "aten::_unique", "aten::unique", "aten::nonzero", "aten::bincount", "aten::cumsum", "aten::argsort"),
-    "inside layers": ("_Convolution", "_Normed", "SubMConv", "SparseConv", "SparseInverse", "SparseImplicit", "BatchNorm", "_"),
+    "inside a library": ("SubMConv", "SparseConv", "SparseInverse", "SparseImplicit"),
 }
-REST = ("other operators", "outside operators")
+REST = "Python and the rest"
 
 
 def part_of(name: str) -> str:
     """The part of a step that an operator or autograd function belongs to."""
-    return next((part for part, begins in PARTS.items() if name.startswith(begins)), REST[0])
+    fitting = [(len(begin), part) for part, begins in PARTS.items() for begin in begins if name.startswith(begin)]
+    return max(fitting)[1] if fitting else REST
 
 
 def profiled(cell: Cell) -> dict[str, float]:
-    """Milliseconds of one step by part, after a first one; what no operator accounts for is spent in Python and in the maps of libraries."""
-    device = torch.device(cell.device)
-    torch.set_num_threads(cell.threads)
-    net = build(cell, device)
-    coord = torch.from_numpy(np.load(cell.coord)).to(device)
-    feat, label = torch.rand(len(coord), CHANNELS, device=device), torch.randint(CLASSES, (len(coord),), device=device)
-    kinds = torch.profiler.ProfilerActivity
-    on_gpu = device.type == "cuda"
-    clock = time.perf_counter if on_gpu else time.process_time
-    for last in (False, True):
-        net.zero_grad(set_to_none=True)
-        with torch.profiler.profile(activities=[kinds.CPU, *([kinds.CUDA] if on_gpu else [])]) if last else nullcontext() as profile:
-            start = clock()
-            with autocast(cell, device):
-                loss = nn.functional.cross_entropy(net(coord, feat).logits.float(), label)
-            torch.autograd.backward(loss)
-            _wait(device)
-            whole = 1e3 * (clock() - start)
-    found = dict.fromkeys((*PARTS, *REST), 0.0)
+    """Milliseconds of one step by part, after a first one.
+
+    On a GPU they are its own, and the rest is the time in which it waited for launches. On a CPU the profiler's clock also runs while other work has
+    the processor: the parts are its shares of a step's processor time, which is measured without it.
+    """
+    work = work_of(cell)
+    kinds, on_gpu = torch.profiler.ProfilerActivity, work.device.type == "cuda"
+    whole = 1e3 * _timed(work.step, cell.steps, work.device)[0]
+    with torch.profiler.profile(activities=[kinds.CPU, *([kinds.CUDA] if on_gpu else [])]) as profile:
+        work.step()
+        _wait(work.device)
+    found = dict.fromkeys((*PARTS, REST), 0.0)
     for event in profile.key_averages():
         found[part_of(event.key)] += (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e3
-    found[REST[1]] = max(whole - sum(found.values()), 0.0)
-    return found
+    if on_gpu:
+        found[REST] += max(whole - sum(found.values()), 0.0)
+        return found
+    scale = whole / sum(found.values())
+    return {part: scale * value for part, value in found.items()}
 
 
 def draw(profiles: dict[str, dict[str, float]], title: str, path: Path) -> None:
@@ -415,15 +448,15 @@ def draw(profiles: dict[str, dict[str, float]], title: str, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 1.3 + 0.55 * len(profiles)), layout="constrained")
-    colours = ["#30638e", "#00798c", "#67b99a", "#edae49", "#d1495b", "#8d6a9f", "#b0b0b0", "#dddddd"]
+    colours = ["#30638e", "#00798c", "#67b99a", "#edae49", "#8d6a9f", "#d1495b", "#5c6b73", "#c8c8c8"]
     left = np.zeros(len(profiles))
-    for part, colour in zip((*PARTS, *REST), colours, strict=True):
+    for part, colour in zip((*PARTS, REST), colours, strict=True):
         values = np.array([found[part] for found in profiles.values()])
         if values.max() > 0:
             axes.barh(list(profiles), values, left=left, color=colour, label=part, height=0.65)
         left += values
     for place, total in enumerate(left):
-        axes.text(total, place, f" {total:.0f} ms", va="center")
+        axes.text(total, place, f" {total:,.0f} ms", va="center")
     axes.invert_yaxis()
     axes.set_xlim(0, left.max() * 1.12)
     axes.set_xlabel("milliseconds of one training step")
@@ -442,7 +475,7 @@ def picture(options: argparse.Namespace, device: str, folder: Path) -> None:
     profiles = {}
     for net in options.nets:
         for engine in engines_here(device, options.engines):
-            cell = Cell(net, str(voxels), options.types[0], engine, device, options.width, 1, options.threads, str(path))
+            cell = Cell(net, str(voxels), options.types[0], engine, device, options.width, options.steps, options.threads, str(path))
             command = [sys.executable, __file__, "--one", json.dumps(asdict(cell)), "--profile", "-"]
             done = subprocess.run(command, capture_output=True, text=True)
             figures = outcome(done.returncode, done.stdout, done.stderr)
@@ -451,7 +484,7 @@ def picture(options: argparse.Namespace, device: str, folder: Path) -> None:
                 continue
             profiles[f"{net}, {engine}"] = figures
             say(f"{net}, {engine}: " + ", ".join(f"{part} {value:.0f} ms" for part, value in figures.items() if value >= 0.5))
-    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {options.threads} threads"
+    name = machine(device, options.threads)
     draw(profiles, f"{voxels:,} voxels of rooms, width {options.width:g}, {options.types[0]}, {name}", Path(options.profile))
 
 

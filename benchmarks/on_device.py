@@ -1,10 +1,10 @@
 """The heavy steps of a harvest and a choice in NumPy and in torch on a device, on synthetic pools of SemanticKITTI's sizes.
 
-python benchmarks/on_device.py [--device cpu|cuda] [--share 1.0] [case ...]: one table row per case. `numpy` is the reference, in the same
-process with the same threads; `torch` includes sending the arrays and fetching the result, after a first run on a small pool. `agrees` compares
-both results: the share of equal choices or labels, or the largest difference by the largest value. Seconds are the clock's on a GPU, the
-process's processor seconds on the CPU, which other work on the machine does not lengthen. `auto` says whether trainer.compute=auto
-would compute the case on a GPU. --share makes pools smaller (scans stay whole).
+One row per case. `numpy` is the reference, in the same process with the same threads; `torch` includes sending the arrays and fetching the result, after
+a first run on a small pool. `agrees` compares both results: the share of equal choices or labels, or the largest difference by the largest value.
+Seconds are the clock's on a GPU, the process's processor seconds on the CPU, which other work on the machine does not lengthen. `auto` says whether
+trainer.compute=auto would compute the case on a GPU. --share makes pools smaller (scans stay whole).
+Run: python benchmarks/on_device.py [--device cpu|cuda] [--share 1.0] [CASE ...]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from al3d.arrays import LEAST
 from al3d.data.voxelise import voxelise
 from al3d.features.kmeans import kmeans_labels
 from al3d.learn.on_device import computing_on
+from al3d.progress import console
 from al3d.rng import generator
 from al3d.types import Scene, View
 
@@ -155,24 +156,32 @@ def agreement(case: Case, one: np.ndarray, other: np.ndarray) -> str:
     return f"{100 * (one == other).mean():.3f} % equal" if one.shape == other.shape else "other lengths"
 
 
+def say(text: str) -> None:
+    """Prints a line as it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the named cases, all by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("case", nargs="*", choices=[[], *(case.name for case in CASES)])
+    parser.add_argument("case", nargs="*", help=f"all unless named: {', '.join(case.name for case in CASES)}")
     given = parser.parse_args()
+    unknown = set(given.case) - {case.name for case in CASES}
+    if unknown:
+        parser.error(f"there is no case {', '.join(sorted(unknown))}")
     device = torch.device(given.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({torch.get_num_threads()} threads)"
     clock = time.perf_counter if device.type == "cuda" else time.process_time
-    print(f"device: {name}; share {given.share:g} of the pools")
-    print(f"{'case':17} {'numpy s':>9} {'torch s':>9} {'times':>7}  {'auto':5} agrees")
+    say(f"device: {name}; share {given.share:g} of the pools")
+    say(f"{'case':17} {'numpy s':>9} {'torch s':>9} {'times':>7}  {'auto':5} agrees")
     for case in [case for case in CASES if not given.case or case.name in given.case]:
         here, wanted = measured(case, given.share, None, given.repeats, clock)
         there, got = measured(case, given.share, device, given.repeats, clock)
         auto = "torch" if case.size(given.share) >= LEAST[case.kind] else "numpy"
-        print(f"{case.name:17} {here:9.3f} {there:9.3f} {here / there:6.2f}x  {auto:5} {agreement(case, wanted, got)}", flush=True)
+        say(f"{case.name:17} {here:9.3f} {there:9.3f} {here / there:6.2f}x  {auto:5} {agreement(case, wanted, got)}")
 
 
 if __name__ == "__main__":

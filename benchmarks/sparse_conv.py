@@ -143,9 +143,9 @@ def measure(library: str, voxels: int, threads: int, width: float) -> dict[str, 
     coord = torch.from_numpy(room_voxels(voxels, generator("benchmark", "room", voxels)))
     feat, label = torch.rand(voxels, CHANNELS), torch.randint(CLASSES, (voxels,))
     net: nn.Module = MinkUNet(CHANNELS, CLASSES, width) if library == "al3d" else SpconvNet(width)
-    idle = _start_peak()
+    idle = start_peak()
     times = [_step(net, coord, feat, label) for _ in range(1 + STEPS)][1:]
-    return {"cpu": min(cpu for cpu, _ in times), "wall": min(wall for _, wall in times), "peak": _peak() - idle}
+    return {"cpu": min(cpu for cpu, _ in times), "wall": min(wall for _, wall in times), "peak": peak() - idle}
 
 
 def _step(net: nn.Module, coord: Tensor, feat: Tensor, label: Tensor) -> tuple[float, float]:
@@ -157,15 +157,15 @@ def _step(net: nn.Module, coord: Tensor, feat: Tensor, label: Tensor) -> tuple[f
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def _start_peak() -> float:
+def start_peak() -> float:
     """Forgets the peak so far and returns the memory in use, MiB."""
     status = Path("/proc/self/clear_refs")
     if status.exists():
         status.write_text("5")
-    return _status("VmRSS") or _peak()
+    return _status("VmRSS") or peak()
 
 
-def _peak() -> float:
+def peak() -> float:
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

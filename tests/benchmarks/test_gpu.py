@@ -112,6 +112,23 @@ def test_a_line_compares_with_the_reference_and_the_limit(gpu):
     assert [word.strip() for word in gpu["row"](cell, figures, count, None, "failed").split("|")][-2:] == ["-", "-"]
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("aten::index_add_", "add rows"),
+        ("aten::index_select", "gather rows"),
+        ("aten::addmm", "products"),
+        ("aten::add_", "copy, fill, add"),
+        ("aten::mkldnn_convolution", "products"),
+        ("aten::convolution_backward", "products"),
+        ("_ConvolutionBackward", "Python and the rest"),
+        ("aten::searchsorted", "maps"),
+    ],
+)
+def test_operators_belong_to_parts(gpu, name, part):
+    assert gpu["part_of"](name) == part
+
+
 def test_without_a_gpu_it_says_so_in_a_line(gpu, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with console.capture() as printed:

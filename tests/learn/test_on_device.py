@@ -313,3 +313,24 @@ def test_a_gpu_takes_large_work_that_fits(monkeypatch):
         assert elsewhere("products", 1, np.zeros(1)) is None
         assert elsewhere("products", 2**40, np.zeros(110)) == there
         assert elsewhere("products", 2**40, np.zeros(111)) is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_gives_the_bits_of_the_cpu(kind):
+    """Where distances are compared; sums of groups only within rounding."""
+    gpu, rows = OnDevice(torch.device("cuda")), rows_of(kind, 7, 3000, 24)
+    label = kmeans_labels(rows, 9)
+    for steps in (lambda one: one.squared_distance(rows, rows[5]), lambda one: one.balls(rows).to_other(label), lambda one: one.balls(rows).to_row(3)):
+        assert np.array_equal(steps(gpu), steps(THERE))
+    assert np.array_equal(gpu.lloyd(rows, rows[:9], 50, 1e-4)[0], THERE.lloyd(rows, rows[:9], 50, 1e-4)[0])
+    covered = [one.covering(rows, np.array([3, 40])) for one in (gpu, THERE)]
+    for row in range(0, 3000, 100):
+        for one in covered:
+            one.take(row)
+        assert covered[0].farthest() == covered[1].farthest()
+    xyz = rows[:, :3].copy()
+    for ours, theirs in zip(gpu.voxel_keys(xyz, xyz.min(axis=0), np.float32(0.1)), THERE.voxel_keys(xyz, xyz.min(axis=0), np.float32(0.1)), strict=True):
+        assert np.array_equal(ours, theirs)
+    near(gpu.mean_of_nearest(rows, 6), THERE.mean_of_nearest(rows, 6))
+    near(gpu.from_centre(rows, label), THERE.from_centre(rows, label))

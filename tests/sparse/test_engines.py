@@ -35,7 +35,7 @@ def is_usable(name: str) -> bool:
 ENGINES = [name for name in ("loop", "grouped", "triton") if is_usable(name)]
 DOUBLE_ENGINES = [name for name in ENGINES if name != "triton"]
 FORWARD = [Kernel(3), Kernel(5), Kernel(3, 1, 2), Kernel(5, 1, 2), Kernel(2, 2), Kernel(3, 2), Kernel(3, 2, 2), Kernel(5, 2)]
-SHAPES = [shape for one in FORWARD for shape in (one, Kernel(one.size, one.step, one.dilation, transposed=True))]
+SHAPES = [shape for one in FORWARD for shape in (one, Kernel(one.size, one.step, one.dilation, transposed=True))] + [Kernel(1), Kernel(7)]
 
 
 def spelled(shape: Kernel) -> str:
@@ -372,34 +372,47 @@ def resident(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
 
 
-@pytest.mark.slow
-def test_two_million_voxels() -> None:
-    """Rows drawn at random against a sum over the table in float64, and memory that does not grow with the products of all pairs."""
+def two_million() -> Tensor:
+    """2^21 voxels i32[V,4]: a sheet of steps, two voxels thick."""
     side = 1 << 10
     x, y = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     z = (x // 7 + y // 5) % 11
     coord = torch.stack([x * 0, x, y, z], dim=2).view(-1, 4)
-    coord = torch.cat([coord, coord + torch.tensor([0, 0, 0, 1])]).int()
+    return torch.cat([coord, coord + torch.tensor([0, 0, 0, 1])]).int()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [0, narrow.CHANNELS])
+def test_two_million_voxels(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows drawn at random and the whole gradient of the kernel against sums in float64, in memory that does not grow with the products of all pairs."""
+    monkeypatch.setattr(narrow, "CHANNELS", channels)
+    coord = two_million()
     assert len(coord) == 1 << 21
     pairs = Geometry(coord).neighbors(1)
-    rows = torch.randint(len(coord), (5000,), generator=torch.Generator().manual_seed(0))
-    feat = torch.randn(len(coord), 8, generator=torch.Generator().manual_seed(1))
-    kernel = torch.randn(27, 8, 8, generator=torch.Generator().manual_seed(2))
-    table = pairs.table[rows].long()
-    padded = torch.cat([feat, feat.new_zeros(1, 8)]).double()  # row -1: no voxel there
-    expected = torch.einsum("rki,kio->ro", padded[table], kernel.double())
-    every = sum(len(side) for side in pairs.source) + len(coord)
-    sums = []
-    for name in DOUBLE_ENGINES:
+    draw = torch.Generator().manual_seed(0)
+    rows = torch.randint(len(coord), (5000,), generator=draw)
+    feat, grad = (torch.randn(len(coord), 8, generator=draw) for _ in range(2))
+    kernel = torch.randn(27, 8, 8, generator=draw)
+    met = pairs.table[rows].long()
+    padded, padded_grad = (torch.cat([rows, rows.new_zeros(1, 8)])[met].double() for rows in (feat, grad))  # row -1: no voxel there
+    expected = torch.einsum("rki,kio->ro", padded, kernel.double())
+    # the map is its own mirror: along it go the gradients too
+    expected_feat = torch.einsum("rko,kio->ri", padded_grad, kernel.flip(0).double())
+    sides = zip(*pairs.every_pair(), strict=True)
+    expected_kernel = torch.stack([feat[source].double().t() @ grad[target].double() for source, target in sides])
+    every = sum(len(side) for side in pairs.every_pair()[0])
+    for name in DOUBLE_ENGINES if channels else ["loop"]:
         engine.prepare(pairs, name)
+        leaves = feat.clone().requires_grad_(), kernel.clone().requires_grad_()
         clear = Path("/proc/self/clear_refs")
         if clear.exists():
             clear.write_text("5")
             before = resident("VmRSS")
-        out = convolve(feat, kernel, pairs, name)
+        out = convolve(*leaves, pairs, name)
+        found = out.detach(), *torch.autograd.grad(out, leaves, grad)
         if clear.exists():
             assert resident("VmHWM") - before < 0.5 * every * (8 + 8) * 4 / 2**20
-        assert_close(out[rows].double(), expected, 1e-6)
-        sums.append(out.double().sum(dim=0))
-    for other in sums[1:]:
-        torch.testing.assert_close(other, sums[0], rtol=1e-6, atol=1e-2)
+        assert_close(found[0][rows].double(), expected, 1e-6)
+        assert_close(found[1][rows].double(), expected_feat, 1e-6)
+        # two million terms one after the other in float32, where channels are few
+        assert_close(found[2].double(), expected_kernel, 1e-4)

@@ -14,6 +14,9 @@ from torch import Tensor
 from al3d.sparse import LIMIT, BatchNorm, Geometry, KernelMap, Linear, SparseTensor, maps
 from al3d.sparse.backend import Kernel
 from al3d.sparse.keys import BATCH_LIMIT, decode, double, encode, halve, kernel_offsets, octant
+from al3d.sparse.maps import in_blocks
+
+from .test_convolution import voxels
 
 AXIS = st.integers(-LIMIT, LIMIT)
 ROWS = st.lists(st.tuples(st.integers(0, BATCH_LIMIT), AXIS, AXIS, AXIS), min_size=1, max_size=20)
@@ -203,3 +206,21 @@ def test_linear_equals_torch() -> None:
     torch.nn.functional.linear(twin, ours.weight, ours.bias).square().sum().backward()
     assert rows.grad is not None
     torch.testing.assert_close(rows.grad, twin.grad)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_blocks_hold_the_pairs_of_their_rows(size: int) -> None:
+    """Both directions of a map; put together again they are all pairs, offset by offset."""
+    for pairs in (Geometry(voxels(3)).neighbors(1), Geometry(voxels(3)).down(1)):
+        source, target = pairs.every_pair()
+        for there, here, rows in ((source, target, pairs.rows_out), (target, source, pairs.rows_in)):
+            found: list[set[tuple[int, int]]] = [set() for _ in there]
+            covered = []
+            for block, one, other, counts in in_blocks(there, here, rows, size):
+                covered += list(range(block.start, block.stop))
+                assert len(one) == len(other) == sum(counts) and block.stop - block.start <= size
+                for k, (a, b) in enumerate(zip(torch.split(one, counts), torch.split(other, counts), strict=True)):
+                    assert ((b >= block.start) & (b < block.stop)).all() and (b.diff() > 0).all()
+                    found[k] |= set(zip(a.tolist(), b.tolist(), strict=True))
+            assert covered == list(range(rows))
+            assert found == [set(zip(a.tolist(), b.tolist(), strict=True)) for a, b in zip(there, here, strict=True)]

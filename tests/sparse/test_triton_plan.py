@@ -15,6 +15,8 @@ from al3d.sparse import Geometry, KernelMap
 from al3d.sparse.triton_plan import BLOCK, PART_COST, RUN, UNIT, PairLists, Plan, backward_plan, forward_plan, make_plan, pair_lists, prepare_plans, row_order
 from al3d.sparse.triton_tuning import Choices, Config, Shape, candidates, choices_of, power
 
+from .test_engines import two_million
+
 
 def random_table(offsets: int, rows: int, density: float, seed: int) -> Tensor:
     """A neighbour table i32[K,V] with few kinds of rows, as surfaces have."""
@@ -118,6 +120,24 @@ def test_runs_cover_every_pair_once_in_order(counts: list[int], about: int) -> N
         inside = [pair for low, high in edges[ends[k] : ends[k + 1]].tolist() for pair in range(low, high)]
         assert inside == list(range(sum(counts[:k]), sum(counts[:k]) + count))
     assert ends[0] == 0 and ends[-1] == number
+
+
+@pytest.mark.slow
+def test_two_million_voxels_are_planned() -> None:
+    """Every row once in every part, its neighbours beside it, and no work left out or counted twice."""
+    pairs = Geometry(two_million()).neighbors(1)
+    plan, table = forward_plan(pairs), pairs.table
+    assert plan.rows == 1 << 21 and plan.pairs == int((table >= 0).sum()) == sum(pair_lists(pairs).counts)
+    work = 0
+    for part in plan.parts:
+        order = part.order.long()
+        assert len(order) == 1 << 21 and torch.equal(order.sort().values, torch.arange(1 << 21))
+        here = table[:, part.first : part.first + len(part.source)]
+        assert torch.equal(part.source, here[order].t())
+        counts = (part.source >= 0).view(len(part.source), -1, BLOCK).any(dim=2).sum(dim=0)
+        assert torch.equal(part.blocks(BLOCK)[1], counts.int())
+        work += BLOCK * int(counts.sum())
+    assert plan.work == work and 1 <= plan.ratio < 1.5
 
 
 def test_pairs_hold_the_center() -> None:

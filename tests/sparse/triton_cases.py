@@ -23,6 +23,7 @@ from al3d.sparse.triton_tuning import Config, candidates
 #: Blocks so small that few voxels fill many of them.
 SMALL = Config(16, 16, 4, 2)
 KINDS = {"three": (1, Kernel(3)), "down": (1, Kernel(2, 2)), "up": (2, Kernel(2, 2, transposed=True)), "strided": (1, Kernel(3, 2)), "five": (1, Kernel(5))}
+KINDS |= {"dilated": (1, Kernel(3, 1, 2)), "strided up": (2, Kernel(3, 2, 2, transposed=True))}
 
 
 @pytest.fixture

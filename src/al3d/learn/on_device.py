@@ -111,8 +111,8 @@ class OnDevice:
         others = others - middle
         result = []
         for part in _parts(first, len(others)):
-            squared = there[part] - middle
-            result.append(_about(squared, others).clamp_(min=0).sqrt_().sum(dim=1, dtype=torch.float64))
+            moved = there[part] - middle
+            result.append(_about(moved, others).clamp_(min=0).sqrt_().sum(dim=1, dtype=torch.float64))
         return _back(torch.cat(result)[place])
 
     def products(self, rows: F64) -> Callable[[I64 | slice], F64]:

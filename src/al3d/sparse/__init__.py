@@ -1,4 +1,4 @@
-"""Sparse tensors and convolution over voxels, in PyTorch alone: keys, maps, engine, layers."""
+"""Sparse tensors and convolution over voxels, in PyTorch alone unless told otherwise: keys, maps, engines, layers."""
 
 from al3d.sparse.engine import convolve, linear
 from al3d.sparse.keys import LIMIT, coarse_rows

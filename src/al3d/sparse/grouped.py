@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from al3d.sparse.maps import KernelMap
+from al3d.sparse.maps import KernelMap, in_blocks
+from al3d.sparse.matmul import sum_type
 
 #: Output rows per block.
 BLOCK = 1 << 17
@@ -42,10 +43,10 @@ class Part:
 
 def products(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
     """`feat` [rows_in,I] convolved with `kernel` [K,I,O]: [rows_out,O], in float32 at least."""
-    if len(pairs.source) == 1 and pairs.center == 0:
-        return feat.mm(kernel[0]).to(_accumulator(feat))
+    if pairs.is_identity:
+        return feat.mm(kernel[0]).to(sum_type(feat))
     rows, matrices, parts = _aligned(feat), _aligned(kernel, 2), parts_of(pairs)
-    out = feat.new_empty(pairs.rows_out, kernel.shape[2], dtype=_accumulator(feat))
+    out = feat.new_empty(pairs.rows_out, kernel.shape[2], dtype=sum_type(feat))
     for part in parts:
         out[part.rows] = _sums(rows.index_select(0, part.source), matrices, part)[:, : kernel.shape[2]]
     return out
@@ -57,14 +58,14 @@ def gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, need
     That of the features is a convolution of `grad` over the pairs from out to in. A map with a center is its own mirror, so there the pairs are the
     same and the kernel is mirrored.
     """
-    if len(pairs.source) == 1 and pairs.center == 0:
+    if pairs.is_identity:
         return grad.mm(kernel[0].t()) if needed[0] else None, feat.t().mm(grad).unsqueeze(0) if needed[1] else None
     mirror = pairs.center is not None
     turned = (kernel.flip(0) if mirror else kernel).transpose(1, 2)
     parts = parts_of(pairs, back=not mirror)
     feat_rows, grad_rows, matrices = _aligned(feat), _aligned(grad), _aligned(turned, 2)
     feat_grad = torch.empty_like(feat) if needed[0] else None
-    kernel_grad = feat.new_zeros(len(kernel), feat_rows.shape[1], grad_rows.shape[1], dtype=_accumulator(feat)) if needed[1] else None
+    kernel_grad = feat.new_zeros(len(kernel), feat_rows.shape[1], grad_rows.shape[1], dtype=sum_type(feat)) if needed[1] else None
     for part in parts:
         gathered = grad_rows.index_select(0, part.source)
         if kernel_grad is not None:
@@ -88,34 +89,11 @@ def parts_of(pairs: KernelMap, back: bool = False) -> tuple[Part, ...]:
     """The pairs in blocks of `BLOCK` output rows, or, going `back`, of input rows with the two sides swapped; computed once per map."""
     key = ("grouped", BLOCK, back)
     if key not in pairs.cache:
-        sides = (pairs.target, pairs.source, pairs.rows_in) if back else (pairs.source, pairs.target, pairs.rows_out)
-        pairs.cache[key] = _cut(*sides, pairs.center)
+        source, target = pairs.every_pair()
+        sides = (target, source, pairs.rows_in) if back else (source, target, pairs.rows_out)
+        pairs.cache[key] = tuple(_part(*block) for block in in_blocks(*sides, BLOCK))
     result: tuple[Part, ...] = pairs.cache[key]
     return result
-
-
-def _cut(source: tuple[Tensor, ...], target: tuple[Tensor, ...], rows: int, center: int | None) -> tuple[Part, ...]:
-    """Blocks of a map whose rows ascend under every offset."""
-    every = torch.arange(rows, device=target[0].device)
-    sources = [every if k == center else side for k, side in enumerate(source)]
-    targets = [every if k == center else side for k, side in enumerate(target)]
-    stops = [*range(0, rows, BLOCK), rows]
-    bounds = _bounds(targets, stops)
-    parts = []
-    for i in range(len(stops) - 1):
-        spans = [slice(low, high) for low, high in zip(bounds[i], bounds[i + 1], strict=True)]
-        sides = [torch.cat([side[span] for side, span in zip(all_rows, spans, strict=True)]) for all_rows in (sources, targets)]
-        parts.append(_part(slice(stops[i], stops[i + 1]), sides[0], sides[1], [span.stop - span.start for span in spans]))
-    return tuple(parts)
-
-
-def _bounds(targets: list[Tensor], stops: list[int]) -> list[list[int]]:
-    """Where the output rows `stops` begin under each offset. A single block needs no look at the rows, for which the host would have to wait."""
-    if len(stops) <= 2:
-        return [[0] * len(targets), [len(side) for side in targets]][: len(stops)]
-    edges = torch.tensor(stops, device=targets[0].device)
-    found: list[list[int]] = torch.stack([torch.searchsorted(side, edges) for side in targets], dim=1).tolist()
-    return found
 
 
 def _part(rows: slice, source: Tensor, target: Tensor, counts: list[int]) -> Part:
@@ -128,7 +106,7 @@ def _part(rows: slice, source: Tensor, target: Tensor, counts: list[int]) -> Par
 
 def _sums(gathered: Tensor, matrices: Tensor, part: Part) -> Tensor:
     """The rows of a part: `gathered` [P,I] times its offsets' `matrices` [K,I,O], added up per output row."""
-    multiplied = _multiplied(gathered, matrices, part).to(_accumulator(gathered))
+    multiplied = _multiplied(gathered, matrices, part).to(sum_type(gathered))
     if len(multiplied) == 0:
         return multiplied.new_zeros(part.rows.stop - part.rows.start, matrices.shape[2])
     return functional.embedding_bag(part.order, multiplied, part.start, mode="sum", include_last_offset=True)
@@ -172,7 +150,3 @@ def _aligned(tensor: Tensor, axes: int = 1) -> Tensor:
     step = max(ALIGNMENT // tensor.element_size(), 1)
     fill = [-size % step for size in reversed(tensor.shape[-axes:])]
     return functional.pad(tensor, [side for extra in fill for side in (0, extra)]) if any(fill) else tensor
-
-
-def _accumulator(feat: Tensor) -> torch.dtype:
-    return torch.promote_types(feat.dtype, torch.float32)

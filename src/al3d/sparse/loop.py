@@ -14,7 +14,7 @@ from torch import Tensor
 
 from al3d.sparse import narrow
 from al3d.sparse.maps import KernelMap
-from al3d.sparse.matmul import STEP, is_padded, multiply, multiply_transposed, padded
+from al3d.sparse.matmul import STEP, is_padded, multiply, multiply_transposed, padded, sum_type
 
 #: Rows per chunk on a CPU. An accelerator takes all rows at once.
 CHUNK = 4096
@@ -29,10 +29,6 @@ def gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, need
     """The gradients of features and kernel from `grad` [rows_out,O] of the result, each None unless `needed`."""
     engine = narrow.gradients if narrow.is_narrow(feat, kernel, pairs) else _gradients
     return engine(feat, kernel, pairs, grad, needed)
-
-
-def _accumulator(feat: Tensor) -> torch.dtype:
-    return torch.promote_types(feat.dtype, torch.float32)
 
 
 class _Gather:
@@ -79,8 +75,8 @@ def _gather_multiply_add(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tens
 def _own_rows(feat: Tensor, kernel: Tensor, pairs: KernelMap, rows: int) -> Tensor:
     """The product under the offset where every row meets itself, zeros [rows,O] without such an offset."""
     if pairs.center is None:
-        return feat.new_zeros(rows, kernel.shape[2], dtype=_accumulator(feat))
-    out = feat.new_empty(rows, kernel.shape[2], dtype=_accumulator(feat))
+        return feat.new_zeros(rows, kernel.shape[2], dtype=sum_type(feat))
+    out = feat.new_empty(rows, kernel.shape[2], dtype=sum_type(feat))
     for part in _slices(rows, feat.device):
         out[part] = multiply(feat[part], kernel[pairs.center])
     return out
@@ -103,7 +99,7 @@ def _gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, nee
 
 
 def _own_kernel_gradient(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor) -> Tensor:
-    result = torch.zeros_like(kernel, dtype=_accumulator(kernel), memory_format=torch.contiguous_format)
+    result = torch.zeros_like(kernel, dtype=sum_type(kernel), memory_format=torch.contiguous_format)
     if pairs.center is not None:
         for part in _slices(len(feat), feat.device):
             result[pairs.center] += multiply_transposed(feat[part], grad[part])

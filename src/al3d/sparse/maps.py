@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,41 @@ class KernelMap:
     def transposed(self) -> KernelMap:
         """The map of the transposed convolution: in and out swapped, offsets unchanged."""
         return KernelMap(self.target, self.source, self.rows_out, self.rows_in, self.center)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every row meets itself and nothing else: the convolution is a product with one matrix."""
+        return self.center == 0 and len(self.source) == 1
+
+    def every_pair(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """`source` and `target` with the pairs of the center, ascending rows that meet themselves."""
+        if self.center is None:
+            return self.source, self.target
+        own = torch.arange(self.rows_out, device=self.source[0].device)
+        source, target = (tuple(own if k == self.center else rows for k, rows in enumerate(side)) for side in (self.source, self.target))
+        return source, target
+
+
+def in_blocks(source: tuple[Tensor, ...], target: tuple[Tensor, ...], rows: int, size: int) -> Iterator[tuple[slice, Tensor, Tensor, list[int]]]:
+    """The pairs of `size` output rows at a time, of `rows` in all; those rows must ascend under every offset.
+
+    Yields the block of rows; their pairs' `source` and `target` i64[P], ordered by offset, then by output row; and how many pairs each offset has.
+    """
+    stops = [*range(0, rows, size), rows]
+    bounds = _bounds(target, stops)
+    for i in range(len(stops) - 1):
+        spans = [slice(low, high) for low, high in zip(bounds[i], bounds[i + 1], strict=True)]
+        there, here = (torch.cat([side[span] for side, span in zip(sides, spans, strict=True)]) for sides in (source, target))
+        yield slice(stops[i], stops[i + 1]), there, here, [span.stop - span.start for span in spans]
+
+
+def _bounds(target: tuple[Tensor, ...], stops: list[int]) -> list[list[int]]:
+    """Where the output rows `stops` begin under each offset. A single block needs no look at the rows, for which the host would have to wait."""
+    if len(stops) <= 2:
+        return [[0] * len(target), [len(side) for side in target]][: len(stops)]
+    edges = torch.tensor(stops, device=target[0].device)
+    found: list[list[int]] = torch.stack([torch.searchsorted(side, edges) for side in target], dim=1).tolist()
+    return found
 
 
 def lookup(keys: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,9 +151,8 @@ def _together(keys: Tensor, queries: Iterable[Tensor]) -> Iterable[tuple[Tensor,
 
 
 def _table(pairs: KernelMap) -> Tensor:
-    columns = pairs.source[0].new_full((len(pairs.source), pairs.rows_out), -1, dtype=torch.int32)
-    for column, source, target in zip(columns, pairs.source, pairs.target, strict=True):
+    sources, targets = pairs.every_pair()
+    columns = sources[0].new_full((len(sources), pairs.rows_out), -1, dtype=torch.int32)
+    for column, source, target in zip(columns, sources, targets, strict=True):
         column.scatter_(0, target, source.int())
-    if pairs.center is not None:
-        torch.arange(pairs.rows_out, out=columns[pairs.center])
     return columns.t().contiguous()

@@ -1,4 +1,4 @@
-"""Matrix products of the engine: oneDNN where it is faster than the BLAS behind `torch.mm`, `torch.mm` elsewhere.
+"""Matrix products of the engines, and the type of their sums: oneDNN where it is faster than the BLAS behind `torch.mm`, `torch.mm` elsewhere.
 
 The BLAS in PyTorch's wheels uses 256-bit vectors on processors that are not Intel's, oneDNN uses the widest there are: 2.2 times
 faster on a Zen 5 core. PyTorch gives float32 convolutions to oneDNN, so large products are written as 1x1 convolutions. oneDNN
@@ -18,6 +18,11 @@ _ITEMS = 16
 #: Narrower products gain nothing.
 _CHANNELS = 48
 _ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+
+def sum_type(rows: Tensor) -> torch.dtype:
+    """The type that products of `rows` are added up in: float32 at least."""
+    return torch.promote_types(rows.dtype, torch.float32)
 
 
 def is_padded(rows: Tensor, inputs: int, outputs: int) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from al3d.sparse.maps import KernelMap
+from al3d.sparse.maps import KernelMap, in_blocks
 
 #: Output rows per block.
 BLOCK = 2048
@@ -44,9 +44,10 @@ def is_narrow(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> bool:
 
 def blocks_of(pairs: KernelMap) -> tuple[Block, ...]:
     """The blocks of a map whose targets ascend under every offset, `BLOCK` rows each; computed once per map."""
-    if BLOCK not in pairs.cache:
-        pairs.cache[BLOCK] = _cut(pairs)
-    result: tuple[Block, ...] = pairs.cache[BLOCK]
+    key = ("narrow", BLOCK)
+    if key not in pairs.cache:
+        pairs.cache[key] = tuple(_block(*block) for block in in_blocks(*pairs.every_pair(), pairs.rows_out, BLOCK))
+    result: tuple[Block, ...] = pairs.cache[key]
     return result
 
 
@@ -89,20 +90,6 @@ def _add_outer_products(kernel_grad: Tensor, left: Tensor, right: Tensor, block:
     for total, a, b in zip(kernel_grad.unbind(0), torch.split(left, block.counts), torch.split(right, block.counts), strict=True):
         if len(a):
             total.addmm_(a.t(), b)
-
-
-def _cut(pairs: KernelMap) -> tuple[Block, ...]:
-    every = torch.arange(pairs.rows_out)
-    sources = [every if k == pairs.center else source for k, source in enumerate(pairs.source)]
-    targets = [every if k == pairs.center else target for k, target in enumerate(pairs.target)]
-    edges = torch.arange(0, pairs.rows_out + BLOCK, BLOCK).clamp_(max=pairs.rows_out)
-    bounds = torch.stack([torch.searchsorted(target, edges) for target in targets], dim=1).tolist()
-    blocks = []
-    for i in range(len(edges) - 1):
-        spans = [slice(low, high) for low, high in zip(bounds[i], bounds[i + 1], strict=True)]
-        parts = [torch.cat([rows[span] for rows, span in zip(side, spans, strict=True)]) for side in (sources, targets)]
-        blocks.append(_block(slice(int(edges[i]), int(edges[i + 1])), parts[0], parts[1], [span.stop - span.start for span in spans]))
-    return tuple(blocks)
 
 
 def _block(rows: slice, source: Tensor, target: Tensor, counts: list[int]) -> Block:

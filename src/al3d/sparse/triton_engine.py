@@ -42,7 +42,7 @@ def usable(device: torch.device) -> bool:
 
 def prepare(pairs: KernelMap) -> None:
     """Plans the convolution over a map; its gradients too, where there will be gradients."""
-    if not _is_product(pairs):
+    if not pairs.is_identity:
         prepare_plans(pairs)
 
 
@@ -52,7 +52,7 @@ def products(feat: Tensor, kernel: Tensor, pairs: KernelMap) -> Tensor:
     Raises: ValueError for a type that the kernels do not take.
     """
     _check(feat, kernel)
-    if _is_product(pairs):
+    if pairs.is_identity:
         return feat.mm(kernel[0]).float()
     return _convolve(feat, kernel, forward_plan(pairs))
 
@@ -75,20 +75,15 @@ def _check(feat: Tensor, kernel: Tensor) -> None:
         raise ValueError(f"the Triton engine takes features and kernel of one type of {names}, got {feat.dtype} and {kernel.dtype}: set sparse.engine=loop")
 
 
-def _is_product(pairs: KernelMap) -> bool:
-    """Whether the map only has the offset under which every row meets itself: a plain matrix product."""
-    return pairs.center == 0 and len(pairs.source) == 1
-
-
 def _feat_gradient(kernel: Tensor, pairs: KernelMap, grad: Tensor) -> Tensor:
-    if _is_product(pairs):
+    if pairs.is_identity:
         return grad.mm(kernel[0].t())
     mirrored = kernel if pairs.center is None else kernel.flip(0)
     return _convolve(grad, mirrored.transpose(1, 2), backward_plan(pairs))
 
 
 def _kernel_gradient(feat: Tensor, pairs: KernelMap, grad: Tensor) -> Tensor:
-    if _is_product(pairs):
+    if pairs.is_identity:
         return feat.t().mm(grad).unsqueeze(0)
     return _outer(feat.contiguous(), grad, pair_lists(pairs))
 

@@ -196,6 +196,6 @@ def _lists(active: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pair_lists(pairs: KernelMap) -> PairLists:
-    own = torch.arange(pairs.rows_out, dtype=torch.int32, device=pairs.source[0].device)
-    source, target = ([own if k == pairs.center else rows.int() for k, rows in enumerate(side)] for side in (pairs.source, pairs.target))
-    return PairLists(torch.cat(source), torch.cat(target), tuple(len(rows) for rows in source))
+    source, target = pairs.every_pair()
+    there, here = (torch.cat([rows.int() for rows in side]) for side in (source, target))
+    return PairLists(there, here, tuple(len(rows) for rows in source))

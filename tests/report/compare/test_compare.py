@@ -486,6 +486,11 @@ def test_a_folder_of_studies_is_searched_and_a_run_is_not(tmp_path):
     write(tmp_path / "out" / ".hidden" / "identity.json", {})
     write(tmp_path / "out" / "studies" / "core" / "cell.log", "words")
     assert run_folders([tmp_path / "out"]) == run_folders([tmp_path / "out" / "studies" / "core", cells[1]]) == sorted(cells)
+    log = tmp_path / "cell.log"
+    log.write_text("what a cell printed")
+    assert run_folders([log, *cells]) == sorted(cells), "a pattern names logs beside their cells"
+    with pytest.raises(FileNotFoundError, match=r"cell\.log is no run's folder"):
+        run_folders([log])
     with pytest.raises(FileNotFoundError, match="nowhere is no run's folder and holds none"):
         run_folders([tmp_path / "nowhere"])
     again = write_study(tmp_path / "out" / "studies" / "pilot", study)

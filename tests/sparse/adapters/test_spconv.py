@@ -100,7 +100,7 @@ def test_a_training_ends(tmp_path):
     options = ("experiment=demo", "dataset.source.rooms=8", "dataset.source.points=4000", "net.width=0.125", "rounds.n=1", "rounds.steps=2")
     options += ("rounds.epochs=null", "trainer.threads=1", "net.backend=spconv", f"paths.data={tmp_path / 'data'}", f"paths.outputs={tmp_path / 'outputs'}")
     done = subprocess.run(
-        [sys.executable, "train.py", *options], cwd=REPOSITORY, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [sys.executable, "train.py", *options], cwd=REPOSITORY, capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert list((tmp_path / "outputs").rglob("round-00/metrics.json"))

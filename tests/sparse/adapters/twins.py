@@ -35,7 +35,7 @@ def skip_without(package: str, cuda: bool = False) -> None:
     try:
         importlib.import_module(package)
     except ImportError as error:
-        pytest.skip(f"{package} is not installed: {error}")
+        pytest.skip(f"{package} is not installed ({error})" + (": make test-spconv" if package == "spconv.pytorch" else ""))
     if cuda and not torch.cuda.is_available():
         pytest.skip(f"{package} needs a GPU")
 

@@ -141,10 +141,11 @@ def read_run(path: Path) -> StudyRun | None:
 def run_folders(given: Sequence[Path]) -> list[Path]:
     """The run folders among these, and those inside the others, up to `DEPTH` folders deep, each once.
 
-    Raises: FileNotFoundError where there are none.
+    A file beside folders, such as the log of a cell that `core/osd-*` names too, is passed over. Raises: FileNotFoundError where there are none.
     """
     found: dict[Path, Path] = {}
-    for path in given:
+    folders = [path for path in given if path.is_dir() or not path.exists()]
+    for path in folders or given:
         inside = _inside(path, DEPTH) if path.is_dir() else []
         if not inside:
             raise FileNotFoundError(f"{path} is no run's folder and holds none: give folders that have an identity.json, such as outputs/*")
