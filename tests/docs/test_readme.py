@@ -107,7 +107,7 @@ def test_wrong_command_does_not_compose() -> None:
 @pytest.mark.parametrize("words", MAKE, ids=" ".join)
 def test_make_target_exists(words: list[str]) -> None:
     known = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(words[1:]) <= known
+    assert {word for word in words[1:] if "=" not in word} <= known
 
 
 @pytest.mark.parametrize("words", MODULES, ids=" ".join)

@@ -63,7 +63,9 @@ def drawn(draw: Callable[[], Figure], salt: str, title: str, legend: Mapping[str
         svg = as_svg(figure, salt, title)
         if legend:
             entries: list[Any] = [Line2D([], [], color=look.colour, marker=look.marker, label=_plain(name)) for name, look in legend.items()]
-            figure.legend(handles=entries, loc="outside lower center", ncols=min(3, len(entries)), frameon=False, fontsize=9)
+            widest = 0.5 + 0.068 * max(len(name) for name in legend)  # inches of an entry in this size
+            columns = max(1, min(3, len(entries), int(figure.get_figwidth() / widest)))
+            figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return svg, figure
 
 
