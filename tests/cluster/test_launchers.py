@@ -75,6 +75,7 @@ def test_absent_packages_are_absent() -> None:
     assert not launchers.installed("al3d.nothing") and not launchers.installed("no_such_parent.child")
 
 
+@pytest.mark.slow
 def test_a_sweep_without_the_plug_in_ends_with_one_line() -> None:
     """In a process of its own, where the plug-in cannot be found."""
     code = (

@@ -17,9 +17,9 @@ def output(process):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["no.such.option=1"], "no"),
-        (["net.widht=0.5"], "widht"),
-        (["acquire=nonsense"], "Available options in 'acquire'"),
+        pytest.param(["no.such.option=1"], "no", marks=pytest.mark.slow),
+        pytest.param(["net.widht=0.5"], "widht", marks=pytest.mark.slow),
+        pytest.param(["acquire=nonsense"], "Available options in 'acquire'", marks=pytest.mark.slow),
         (["rounds.epochs=3"], "set exactly one of rounds.steps and rounds.epochs"),
         (["dataset.root=/nowhere/at/all"], "/nowhere/at/all"),
     ],

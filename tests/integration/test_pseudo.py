@@ -139,7 +139,7 @@ def test_the_classes_guessed_are_those_predicted(whole: Study, words: Make, tmp_
 @pytest.mark.parametrize(
     "moment",
     [
-        "pseudo-01/manifest.json",
+        pytest.param("pseudo-01/manifest.json", marks=pytest.mark.slow),
         pytest.param("round-00/units/00001.classes.npy", marks=pytest.mark.slow),
         pytest.param("round-01/resume.ckpt", marks=pytest.mark.slow),
     ],

@@ -14,6 +14,7 @@ def parameters(run, index):
 
 
 @pytest.mark.parametrize("acquire", ["redal"])
+@pytest.mark.slow
 def test_two_gloo_ranks_choose_the_same(command, outcome, tmp_path, acquire):
     one, two = tmp_path / "one", tmp_path / "two"
     process = command(f"acquire={acquire}", "rounds.n=2", f"paths.run={one}", *GOES_ON)

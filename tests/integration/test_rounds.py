@@ -52,6 +52,7 @@ def test_another_method_in_the_same_folder_is_refused_and_named(composed, tmp_pa
         study_of(composed("rng=2", f"paths.run={tmp_path / 'run'}"))
 
 
+@pytest.mark.slow
 def test_one_step_per_process_gives_the_same_bits(composed, outcome, tmp_path):
     whole = study_of(composed(f"paths.run={tmp_path / 'whole'}"))
     run(whole)

@@ -72,6 +72,7 @@ def test_every_round_from_scratch_starts_from_the_file(make, first):
     assert not equal(parameters(other.folder.weights(0)), given)
 
 
+@pytest.mark.slow
 def test_a_teacher_starts_from_the_file_too(make, first):
     study = make("teacher", f"start.weights={first}", "learner=mean_teacher")
     given = {key.removeprefix("net."): value for key, value in parameters(first).items()}

@@ -209,6 +209,7 @@ def test_help_shows_the_options(printed):
     assert "methods=NAMES" in printed()
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_a_message(tmp_path):
     words = [sys.executable, "-m", "al3d.report.choices", "/nowhere/at/all"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)

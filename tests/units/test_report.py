@@ -117,6 +117,7 @@ def test_names_what_is_wrong(options, printed, words, message):
         report.main([*options, *words])
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_a_message(tmp_path):
     words = [sys.executable, "-m", "al3d.units.report", "dataset=folder", "dataset.root=/nowhere/at/all"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
