@@ -31,7 +31,7 @@ from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.store import Store
 from al3d.files import whole_file
 from al3d.learn.evaluation import Evaluation
-from al3d.learn.on_device import check_compute
+from al3d.learn.on_device import check_compute, device_of
 from al3d.progress import console
 from al3d.rounds import Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
@@ -155,11 +155,6 @@ def data_source(config: DictConfig) -> Source:
     if config.dataset.inputs is None:
         config.dataset.inputs = [*source.features, "x", "y", "z"]
     return source
-
-
-def device_of(accelerator: str) -> torch.device:
-    """The kind of device that `trainer.accelerator` gets here."""
-    return torch.device("cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
 
 
 def convolving(net: torch.nn.Module, accelerator: str, precision: str | int) -> str:

@@ -20,6 +20,7 @@ import numba
 import torch
 
 from al3d.files import explained, read_json, temporary_beside, whole_file, whole_folder, write_json
+from al3d.learn.on_device import device_of
 from al3d.locks import Lock, Owner, lock, wait_for_lock
 from al3d.progress import console
 from al3d.run import RunFolder, first_process, wait_until
@@ -52,7 +53,7 @@ def first_round(identity: Tree, base: int, trainer: Tree) -> dict[str, Any]:
 
 def computed_by(trainer: Tree) -> dict[str, Any]:
     """What a training runs on and with, as far as it may change bits; processes that prepare batches do not."""
-    gpu = trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    gpu = device_of(trainer["accelerator"]).type == "cuda"
     options = {key: value for key, value in trainer.items() if key not in ("accelerator", "threads", "workers")}
     return {
         **options,

@@ -28,6 +28,11 @@ def check_compute(compute: str) -> None:
         raise ValueError(f"trainer.compute={compute!r} is not one of {', '.join(COMPUTE)}")
 
 
+def device_of(accelerator: str) -> torch.device:
+    """The kind of device that `trainer.accelerator` gets here."""
+    return torch.device("cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def computing(compute: str, device: torch.device) -> Iterator[None]:
     """Within this context heavy steps are computed as `trainer.compute` says, for a network on `device`.

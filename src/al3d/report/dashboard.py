@@ -91,7 +91,7 @@ def _filled(value: Any, name: str) -> Any:
 
 
 def workspace(dashboard: Dashboard, project: str, entity: str) -> Any:
-    """The definition as a `wandb_workspaces` object; needs no network. Raises: ModuleNotFoundError that says what to install."""
+    """The definition as a `wandb_workspaces` object; needs no network. Raises: ValueError that says what to install."""
     reports, views = _libraries()
     sections = [
         views.Section(

@@ -105,6 +105,14 @@ def shares(counts: Sequence[int]) -> tuple[float, ...]:
     return tuple(count / total if total else 0.0 for count in counts)
 
 
+def shared_from(folder: Path) -> str | None:
+    """The name of the run that the network in a round's folder was taken from, None where it was trained here. Raises: ValueError naming a malformed file."""
+    for file in (folder / "shared.json", folder / "train.json"):
+        if file.is_file() and not (fields := Fields.read(file)).absent("shared_from"):
+            return fields.word("shared_from")
+    return None
+
+
 def read_rounds(run: Path) -> list[RoundRecord]:
     """The finished rounds of a run folder, in order; a round without `metrics.json` is not finished and is left out.
 

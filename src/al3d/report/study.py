@@ -19,9 +19,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from al3d.command import key_values, plain_errors, whole_number
-from al3d.files import read_json
 from al3d.progress import console, stage
-from al3d.report.rounds import read_rounds
+from al3d.report.rounds import read_rounds, shared_from
 from al3d.report.saved import markdown_table
 
 USAGE = """usage: python -m al3d.report.study [study=core] [do=plan|run] [jobs=2] [out=outputs/studies] [osd=/path/to/osd]
@@ -146,7 +145,7 @@ def rates(study: Study, cells: Sequence[Cell]) -> dict[str, tuple[float, int]]:
     found: dict[str, list[float]] = {name: [] for name in study.datasets}
     for cell in cells:
         if cell.trained:
-            shared = {0} if _taken(cell.folder / "round-00" / "shared.json") else set()
+            shared = {0} if shared_from(cell.folder / "round-00") else set()
             found[cell.dataset] += [record.seconds for record in read_rounds(cell.folder) if record.round not in shared]
     return {name: (sum(seconds) / len(seconds), len(seconds)) if seconds else (study.seconds[name], 0) for name, seconds in found.items()}
 
@@ -229,11 +228,6 @@ def part(cells: Sequence[Cell], options: Mapping[str, str]) -> list[Cell]:
             raise ValueError(f"{option}={options[option]}: no cell has {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         chosen = [cell for cell in chosen if str(getattr(cell, field)) in names]
     return chosen
-
-
-def _taken(file: Path) -> bool:
-    """Whether a first round was trained by another run."""
-    return file.is_file() and read_json(file)["shared_from"] is not None
 
 
 def _names(word: str) -> list[str]:

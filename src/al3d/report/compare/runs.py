@@ -10,7 +10,7 @@ from typing import Any
 
 from al3d.report.fields import Fields
 from al3d.report.html import part_name
-from al3d.report.rounds import ALL_SEED, FREE_ROUNDS, RoundRecord, read_identity, read_rounds
+from al3d.report.rounds import ALL_SEED, FREE_ROUNDS, RoundRecord, read_identity, read_rounds, shared_from
 
 #: In these the runs of one data set may differ; `rounds.n` is no part of an identity.
 FREE = ("seed", "acquire", "pseudo", "rng")
@@ -133,7 +133,7 @@ def read_run(path: Path) -> StudyRun | None:
     gap = len(records) if len(records) < len(finished) else None
     starts = tuple(_starts(path / "execution.jsonl"))
     planned = next((int(start["n"]) for start in reversed(starts) if isinstance(start.get("n"), int)), None)
-    sources = {record.round: _shared_from(path / f"round-{record.round:02d}") for record in records}
+    sources = {record.round: shared_from(path / f"round-{record.round:02d}") for record in records}
     shared = {round_: source for round_, source in sources.items() if source is not None}
     return StudyRun(path, identity, records, starts, shared, planned, _class_names(path, len(records[0].iou)), gap)
 
@@ -198,14 +198,6 @@ def _starts(path: Path) -> list[dict[str, Any]]:
         if isinstance(values, dict) and "accelerator" in values:
             found.append(values)
     return found
-
-
-def _shared_from(folder: Path) -> str | None:
-    """The name of the run that a round's network was taken from, None where it was trained here."""
-    for file in (folder / "shared.json", folder / "train.json"):
-        if file.is_file() and not (fields := Fields.read(file)).absent("shared_from"):
-            return fields.word("shared_from")
-    return None
 
 
 def _class_names(path: Path, count: int) -> tuple[str, ...]:
