@@ -36,6 +36,8 @@ PLACES = {
     "unit": "unit@acquire.unit",
     "views": "views@features.views",
     "loss": "loss@learner.loss",
+    "head": "head@net.head",
+    "description": "description@net.descriptions",
     "schedule": "+schedule@learner.schedule",
     "thin": "+thin@seed.thin",
     "row": "+row",
@@ -70,7 +72,8 @@ def missing(node: Any, path: str = "") -> list[str]:
 def chosen(group: str, choice: str) -> DictConfig:
     if group == "experiment/table":
         return composed(f"experiment=table/{choice}")
-    return composed(f"{PLACES.get(group, group)}={choice}")
+    with_probe = ("net=probe",) if group in ("head", "description") else ()
+    return composed(*with_probe, f"{PLACES.get(group, group)}={choice}")
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -138,6 +141,8 @@ def test_unit_builds(group: str, choice: str) -> None:
 
 @pytest.mark.parametrize(("group", "choice"), choices("net"))
 def test_net_builds_and_runs(group: str, choice: str) -> None:
+    if choice == "probe":
+        pytest.skip("a probe is no network: tests/integration/test_probe.py fits and runs it")
     make = instantiate(chosen(group, choice).net)
     assert isinstance(make, partial)
     net = make(4, CLASSES, width=0.125).eval()

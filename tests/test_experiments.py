@@ -222,6 +222,17 @@ SPECIAL = {
 }
 
 
+@pytest.mark.parametrize("row", ["redal", "redal_entropy_diversity", "redal_without_diversity", "region_entropy", "region_random", "scene_segent"])
+def test_redal_s_rows_keep_its_floor_of_100_points(row: str) -> None:
+    """And LiDAL's rows its own; elsewhere the floor follows the spacing (docs/fidelity.md D-33)."""
+    for name in ("redal_s3dis_minkunet", "table/redal_semantic_kitti_spvcnn", "seedal_s3dis"):
+        acquire = composed(f"experiment={name}", f"row={row}").acquire
+        unit = acquire.score.regions_of if row == "scene_segent" else acquire.unit
+        assert (last(unit._target_), unit.minimum_points) == ("Supervoxel", 100)
+    assert composed("experiment=lidal_semantic_kitti_spvcnn", "row=redal_lidal").acquire.unit.minimum_points == 101
+    assert composed("acquire=redal").acquire.unit.minimum_points == composed("acquire=segent").acquire.score.regions_of.minimum_points == "auto"
+
+
 @pytest.mark.parametrize("name", SPECIAL)
 def test_what_only_one_paper_sets(name: str) -> None:
     config = composed(f"experiment={name}")

@@ -19,12 +19,12 @@ SOURCE = REPOSITORY / "src" / "al3d"
 FLOORS = (
     {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "launchers"},
     {"sparse", "geometry", "units", "data.sources", "world"},
-    {"nets", "data", "features"},
+    {"nets", "data", "features", "probes"},
     {"learn", "acquire"},
     {"rounds", "sharing", "report", "compose", "main", "predict"},
 )
 #: Commands that compose a configuration as train.py does: they stand above everything, and nothing imports them.
-SCRIPTS = {"al3d.data.check", "al3d.units.report"}
+SCRIPTS = {"al3d.data.check", "al3d.units.report", "al3d.demo"}
 HEAVY = {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
 #: The composition itself and its budget are types that the loop may name; what they are made of is chosen by configuration.
 COMPOSITION = {"al3d.acquire.acquirer.Acquirer", "al3d.acquire.budget.Budget"}

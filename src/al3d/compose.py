@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,8 +14,9 @@ from typing import Any, cast
 import numba
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.described import check_described, described_unit, prepare_features
@@ -29,11 +30,14 @@ from al3d.data.hashing import hash_of
 from al3d.data.jobs import Jobs
 from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.store import Store
+from al3d.data.unasked import unasked_warning
 from al3d.files import whole_file
 from al3d.learn.evaluation import Evaluation
 from al3d.learn.on_device import check_compute, device_of
+from al3d.probes.description import Kept
+from al3d.probes.fit import Fitted
 from al3d.progress import console
-from al3d.rounds import Plan, Study
+from al3d.rounds import AUTO, Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
 from al3d.sharing import Sharing, first_round
 from al3d.sparse.backend import Own
@@ -44,6 +48,18 @@ from al3d.types import PENULTIMATE, Source
 EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers", "compute")
 #: Options of `rounds` that came after the first runs, with what those did.
 ADDED_TO_ROUNDS: Mapping[str, Any] = {"first_steps": None, "first_epochs": None, "optimizer": "fresh", "accumulate": 1}
+#: Options that mean nothing to a probe, by how their words begin, and those among them that do.
+NOT_FOR_PROBES = (
+    "learner", "loss@", "schedule@", "augment@", "dataset.augment", "dataset.inputs", "dataset.reduce", "dataset.center", "dataset.crop_voxels",
+    "rounds.steps", "rounds.epochs", "rounds.first_", "rounds.cap", "rounds.patience", "rounds.held_units", "rounds.fixed", "rounds.batch", "rounds.init=",
+    "rounds.optimizer", "rounds.accumulate", "rounds.checkpoint_every", "eval.after", "eval.first_after", "eval.holdout", "sparse.", "start.",
+    "trainer.precision", "trainer.strategy", "net.width", "net.dropout", "net.backend",
+)  # fmt: skip
+FOR_PROBES = ("learner=supervised", "learner.prior", "learner.tile_")
+#: What an experiment may say of its network and a probe has not.
+OF_NETWORKS = ("width", "dropout", "backend")
+#: Options of rounds that find their own length, which mean nothing to others; and those of scenes that are drawn by their labels.
+OF_AUTO, OF_LABELS = ("cap", "patience", "held_units", "fixed"), ("draw", "draw_exponent", "draw_floor")
 Tree = dict[str, Any]
 
 
@@ -58,25 +74,30 @@ def study_of(config: DictConfig) -> Study:
     source = data_source(config)
     seed, method, plan = chosen_methods(config)
     pseudo = chosen_pseudo(config, method)
+    probing = is_probe(config)
+    if probing:
+        refuse_for_probe(config, typed(), method, Evaluation(**plain(config)["eval"]))
+        leave_out_for_probe(config)
     inputs = tuple(config.dataset.inputs)
     voxeliser, crop = voxels_of(config, source)
     module = partial(instantiate(config.learner), classes=len(source.classes), rng=config.rng)
     evaluation = Evaluation(**plain(config)["eval"])
     module(net=torch.nn.Identity())  # a wrong option of the learner costs no time either
     engine = OmegaConf.select(config, "sparse.engine", default="auto")
-    net = partial(instantiate(config.net), len(inputs), len(source.classes), **({} if engine == "auto" else {"engine": engine}))
+    net = partial(instantiate(config.net), len(inputs), len(source.classes), **({} if engine == "auto" or probing else {"engine": engine}))
     with unwrapped(ValueError, OSError):
         start = instantiate(config.start)
     with torch.device("meta"):
         empty = net()
     start.check(empty)  # nor does a file that does not fit
     convolution = convolving(empty, config.trainer.accelerator, config.trainer.precision)
-    say(f"sparse convolution: {convolution}")
+    say(f"probe: {probe_words(empty)}" if isinstance(empty, Fitted) else f"sparse convolution: {convolution}")
     for group, chosen in (("seed", seed), ("acquire", method)):
         _check_source(chosen, source, group)
     store = prepared(config, source, (seed, method))
     for chosen in (seed, method):
         _check_store(chosen, store)
+    described = prepared_descriptions(config, store) if probing else None
     identity = identity_of(config, store, {"seed": seed, "acquire": method}, start.identity)
     folder = run_folder(config, identity)
     tree = plain(config)
@@ -110,6 +131,7 @@ def study_of(config: DictConfig) -> Study:
         batch_voxels=None if plan.batch_voxels is None else plan.batch_voxels // plan.accumulate,
         voxel_counts=counted,
         select_on=evaluation.select_on,
+        rows=None if described is None else described.rows,
     )
     return Study(
         folder=folder,
@@ -128,10 +150,35 @@ def study_of(config: DictConfig) -> Study:
         data=data,
         trainer=partial(make_trainer, {key: value for key, value in tree["trainer"].items() if key not in ("threads", "workers", "compute")}),
         compute=config.trainer.compute,
+        described=described,
         loggers=[instantiate(choice, _convert_="all") for choice in config.logger.values()],
         config=tree,
         sharing=None if shared is None else Sharing(Path(shared), first_round(identity, base, {**tree["trainer"], "convolution": convolution})),
     )
+
+
+def is_probe(config: DictConfig) -> bool:
+    """Whether a probe stands where a network would be."""
+    return "descriptions" in config.net
+
+
+def typed() -> list[str]:
+    """The words of the command line, as far as Hydra knows them: none where a configuration was composed by code."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def probe_words(probe: Fitted) -> str:
+    """What a probe is, in a line."""
+    return f"{probe.head.name} on {' and '.join(part.name for part in probe.descriptions)}"
+
+
+def prepared_descriptions(config: DictConfig, store: Store) -> Kept:
+    """What a probe looks at in every scene of the data set; made when needed."""
+    with unwrapped(ValueError, OSError):
+        parts = instantiate(config.net.descriptions, _convert_="all")
+    described = Kept(store, tuple(parts.values()), float(config.dataset.scale.voxel))
+    described.prepare(Jobs(**config.prepare))
+    return described
 
 
 def data_source(config: DictConfig) -> Source:
@@ -152,7 +199,8 @@ def data_source(config: DictConfig) -> Source:
     if unknown:
         raise ValueError(f"data set {source.name} does not say its {', '.join(map(str, unknown))}: give dataset.scale.{unknown[0]}=METRES")
     config.classes = len(source.classes)
-    if config.dataset.inputs is None:
+    config.dataset.attributes = list(source.features)
+    if config.dataset.inputs is None or is_probe(config):
         config.dataset.inputs = [*source.features, "x", "y", "z"]
     return source
 
@@ -202,7 +250,10 @@ def chosen_pseudo(config: DictConfig, method: Acquirer) -> Acquirer | None:
 
 
 def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) -> Store:
-    """The prepared data set with everything that these methods read; made when needed, by the first process alone."""
+    """The prepared data set with everything that these methods (seed and acquisition) read; made when needed, by the first process alone.
+
+    Says where much of the training points is in no unit, so that nobody learns from a flat curve that it could not be asked for.
+    """
     extras = list({extra: None for method in methods for extra in method.extras})
     for extra in extras:
         if source.features[: len(extra.needs)] != extra.needs:
@@ -231,6 +282,10 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     if not ready.is_file():  # a store that is there may be read-only
         with whole_file(ready) as temporary:
             temporary.write_text(store.data_hash, encoding="utf-8")
+    for unit, group in {method.unit: group for group, method in zip(("seed", "acquire"), methods, strict=False)}.items():
+        words = unasked_warning(store, unit, group, jobs)
+        if words is not None:
+            say(words)
     return store
 
 
@@ -244,26 +299,41 @@ def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer
     for group, method in (methods or {}).items():
         if method.features is not None:
             tree[group] = {**without_places(tree[group]), "described_by": hash_of(method.features.identity)}
-    dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root")}
+    dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root", "steps", "epochs", "attributes")}
     rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after")}
     pseudo = {"pseudo": tree["pseudo"]} if tree.get("pseudo") else {}
     evaluation = changed(tree["eval"], dataclasses.asdict(Evaluation()))
     rounds = changed(rounds, ADDED_TO_ROUNDS, ADDED_TO_ROUNDS)
+    if rounds["steps"] != AUTO:
+        rounds = {key: value for key, value in rounds.items() if key not in OF_AUTO}
+    learner = tree["learner"]
+    if learner.get("draw", "scenes") == "scenes":
+        learner = {key: value for key, value in learner.items() if key not in OF_LABELS}
+    if learner.get("prior", "trained") == "trained":
+        learner = {key: value for key, value in learner.items() if key not in ("prior", "prior_strength")}
     return {
         "data": store.data_hash,
         "dataset": {**dataset, "name": store.name},
         "seed": tree["seed"],
         "acquire": changed(tree["acquire"], {"feature": PENULTIMATE}),
         **pseudo,
-        "net": changed(tree["net"], {"backend": "al3d"}),
+        "net": changed(net_identity(config, tree["net"]), {"backend": "al3d"}),
         **({"start": start} if start else {}),
-        "learner": tree["learner"],
+        "learner": learner,
         "rounds": rounds,
         "oracle": tree["oracle"],
         **({"eval": evaluation} if evaluation else {}),
         "precision": tree["trainer"]["precision"],
         "rng": tree["rng"],
     }
+
+
+def net_identity(config: DictConfig, options: Tree) -> Tree:
+    """The options of the network; of a probe's descriptions, what they are and not where their files lie."""
+    if not is_probe(config):
+        return options
+    parts = instantiate(config.net.descriptions, _convert_="all")
+    return {**options, "descriptions": {name: hash_of(part.identity) for name, part in parts.items()}}
 
 
 def changed(options: Tree, defaults: Mapping[str, Any], among: Collection[str] | None = None) -> Tree:
@@ -301,6 +371,34 @@ def run_folder(config: DictConfig, identity: Tree) -> RunFolder:
     folder = RunFolder(Path(config.paths.run) if config.paths.run else Path(config.paths.outputs) / name)
     folder.guard(identity)
     return folder
+
+
+def refuse_for_probe(config: DictConfig, words: Sequence[str], method: Acquirer, evaluation: Evaluation) -> None:
+    """Refuse what means nothing to a probe: options that were typed, and choices that need a network. Raises: ValueError naming them."""
+    needless = [word for word in words if word.lstrip("+~").startswith(NOT_FOR_PROBES) and not word.startswith(FOR_PROBES)]
+    if needless:
+        raise ValueError(f"{', '.join(needless)}: means nothing to net=probe, which is fitted to its labels at once: leave it out, or choose net=minkunet")
+    ranks = _ranks(config)
+    wrong = {
+        f"learner={str(config.learner['_target_']).rsplit('.', 1)[-1]}": not str(config.learner["_target_"]).endswith(".Segmenter"),
+        f"{method.name}, which makes {method.passes} dropout passes,": method.passes > 1,
+        f"{method.name}, which looks at {method.views} augmented views,": method.views > 1,
+        f"acquire.feature={method.feature}": method.feature != PENULTIMATE,
+        f"eval.select_on={evaluation.select_on}": evaluation.selects,
+        f"eval.votes={evaluation.votes}": evaluation.votes > 1,
+        f"start.weights={config.start.weights}": config.start.weights is not None,
+        f"trainer.devices x trainer.num_nodes = {ranks}": ranks > 1,
+    }
+    found = [name for name, is_wrong in wrong.items() if is_wrong]
+    if found:
+        raise ValueError(f"{', '.join(found)} cannot go with net=probe, which is fitted in seconds by one process and has no dropout: leave it out")
+
+
+def leave_out_for_probe(config: DictConfig) -> None:
+    """Take out what an experiment says of its network, which a probe has not."""
+    with open_dict(config):
+        for key in OF_NETWORKS:
+            config.net.pop(key, None)
 
 
 def make_trainer(settings: Mapping[str, Any], max_steps: int = -1, **options: Any) -> pl.Trainer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from al3d.command import plain_errors as plain_errors
-from al3d.compose import chosen_methods, data_source, limit_threads, prepared, quiet_libraries, say, study_of
+from al3d.compose import chosen_methods, data_source, is_probe, limit_threads, prepared, prepared_descriptions, quiet_libraries, say, study_of
 from al3d.rounds import run
 
 
@@ -25,4 +25,6 @@ def prepare_only(config: DictConfig) -> None:
         source = data_source(config)
         seed, method, _ = chosen_methods(config)
         store = prepared(config, source, (seed, method))
+        if is_probe(config):
+            prepared_descriptions(config, store)
         say(f"store: {store.path} ({len(store.sizes)} scenes, {sum(store.sizes.values()):,} points)")

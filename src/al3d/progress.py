@@ -63,9 +63,14 @@ def stage(name: str, total: int, quiet: bool = False) -> Iterator[Stage]:
 def track(items: Iterable[T], name: str, total: int, quiet: bool = False) -> Iterator[T]:
     """Iterate under one progress line; see `stage`."""
     with stage(name, total, quiet) as line:
-        for item in items:
-            yield item
-            line.advance()
+        yield from advancing(items, line)
+
+
+def advancing(items: Iterable[T], line: Stage) -> Iterator[T]:
+    """Iterate, and advance a line that is there already."""
+    for item in items:
+        yield item
+        line.advance()
 
 
 def _bar() -> Progress:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
@@ -19,21 +20,25 @@ from al3d.acquire.pseudo import PredictedClasses, guess, guessed_before, without
 from al3d.acquire.purchase import buy
 from al3d.acquire.reduce import join, load_units
 from al3d.data.datamodule import RoundData
-from al3d.data.holdout import Holdout
+from al3d.data.draw import Draw
+from al3d.data.holdout import Holdout, holding_enough
 from al3d.data.labels import LabelState
 from al3d.data.store import Store
-from al3d.files import explained, read_json, write_json
-from al3d.learn.checkpoint import DataWait, Resume, ShowProgress, load_weights
+from al3d.files import explained, read_json, whole_file, write_json
+from al3d.learn.checkpoint import DataWait, Resume, Seen, ShowProgress, load_weights
 from al3d.learn.evaluation import Evaluation, KeepBest
 from al3d.learn.metrics import scores
 from al3d.learn.on_device import computing
+from al3d.learn.prior import pool_shares
 from al3d.learn.segmenter import Segmenter
-from al3d.progress import console, stage
+from al3d.probes.description import Kept
+from al3d.probes.fit import MOST, Fitted, chances, gathered
+from al3d.progress import advancing, console, stage, track
 from al3d.report.html import write_report
 from al3d.report.loggers import LoggerChoice
 from al3d.report.rounds import find_full_supervision, read_rounds
 from al3d.report.table import counted, round_table
-from al3d.rng import seed_of
+from al3d.rng import generator, seed_of
 from al3d.run import RunFolder, first_process, wait_for
 from al3d.sharing import Sharing, taking_part
 from al3d.types import I64, Oracle
@@ -41,16 +46,25 @@ from al3d.types import I64, Oracle
 MakeTrainer = Callable[..., pl.Trainer]
 INIT = ("scratch", "previous", "best")
 OPTIMIZER = ("fresh", "kept")
+#: The class shares of a pool are estimated from so many of its scenes, and so many voxels of each.
+PRIOR_SCENES, PRIOR_VOXELS = 32, 2000
+#: The value of `rounds.steps` with which a round finds its own length.
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rounds, and how long each trains: `steps`, or `epochs` over the labelled scenes. See conf/rounds/default.yaml."""
+    """How many rounds, and how long each trains: `steps`, or `epochs` over the labelled scenes. See conf/rounds/default.yaml.
+
+    With `steps` "auto" a round keeps a part of its bought units from training and trains until `patience` judgements on them, one every
+    `checkpoint_every` steps, found nothing better, or `cap` steps; schedules run over the cap, and the best of the judged networks is the round's. Where
+    fewer than `held_units` units would be kept, which say too little, none are, and it trains `fixed` steps.
+    """
 
     n: int
     batch: int
     base: str | int = "prepared"
-    steps: int | None = None
+    steps: int | str | None = None
     epochs: int | None = None
     init: str = "scratch"
     checkpoint_every: int = 50
@@ -63,13 +77,23 @@ class Plan:
     first_epochs: int | None = None
     optimizer: str = "fresh"
     accumulate: int = 1
+    cap: int = 1000
+    patience: int = 4
+    fixed: int = 400
+    held_units: int = 30
 
     def __post_init__(self) -> None:
+        if isinstance(self.steps, str) and self.steps != AUTO:
+            raise ValueError(f"rounds.steps={self.steps!r}: give a number of steps, auto, or null to count rounds.epochs")
+        for name in ("cap", "patience", "fixed", "held_units"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"rounds.{name}={getattr(self, name)}: give a whole number from 1 on")
         if self.n < 1 or self.batch < 1 or self.checkpoint_every < 1:
             raise ValueError(f"rounds.n, rounds.batch and rounds.checkpoint_every must be at least 1, got {self.n}, {self.batch}, {self.checkpoint_every}")
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError(f"set exactly one of rounds.steps and rounds.epochs, got {self.steps} and {self.epochs}")
-        if min(self.steps or 1, self.epochs or 1) < 1:
+            hint = f"; to count passes, say rounds.steps=null rounds.epochs={self.epochs}" if self.steps == AUTO else ""
+            raise ValueError(f"set exactly one of rounds.steps and rounds.epochs, got {self.steps} and {self.epochs}{hint}")
+        if min(1 if self.steps in (None, AUTO) else int(self.steps), self.epochs or 1) < 1:
             raise ValueError(f"a round must train: rounds.steps={self.steps}, rounds.epochs={self.epochs}")
         if self.batch_voxels is not None and (not isinstance(self.batch_voxels, int) or self.batch_voxels < 1):
             raise ValueError(f"rounds.batch_voxels={self.batch_voxels!r}: give a whole number of voxels from 1 on, or null to count scenes alone")
@@ -90,18 +114,28 @@ class Plan:
         if self.stop_after not in (None, "step"):
             raise ValueError(f"rounds.stop_after={self.stop_after!r} is not null or step")
 
-    def training_steps(self, scenes: int, round_index: int = 0) -> int:
-        """The optimiser steps of a round with so many labelled scenes; the first round may have its own length."""
+    def automatic(self, round_index: int) -> bool:
+        """Whether a round finds its own length."""
+        return self.steps == AUTO and not (round_index == 0 and (self.first_steps or self.first_epochs))
+
+    def training_steps(self, scenes: int, round_index: int = 0, holds: bool = False) -> int:
+        """The optimiser steps, at most, of a round with so many labelled scenes; the first round may have its own length.
+
+        `holds` says that enough units are kept from training for a round to find its own length.
+        """
+        if self.automatic(round_index):
+            return self.cap if holds else self.fixed
         first = round_index == 0 and (self.first_steps or self.first_epochs)
         steps, epochs = (self.first_steps, self.first_epochs) if first else (self.steps, self.epochs)
-        return steps or (epochs or 0) * -(-scenes // self.batch)
+        return int(steps or 0) or (epochs or 0) * -(-scenes // self.batch)
 
 
 @dataclass(frozen=True)
 class Study:
     """Everything one run is made of; `net()` makes a fresh network, `module(net, round)` wraps it, `trainer` makes a Trainer.
 
-    `pseudo` is the second acquirer, whose choices are labelled by the network for one round, if there is one. `sharing` says where the first
+    `pseudo` is the second acquirer, whose choices are labelled by the network for one round, if there is one. `described` is what a probe looks at; it
+    is fitted, not trained. `sharing` says where the first
     round is looked for before it is trained.
     """
 
@@ -124,10 +158,15 @@ class Study:
     start: Callable[[torch.nn.Module], object] | None = None
     sharing: Sharing | None = None
     compute: str = "auto"
+    described: Kept | None = None
 
     def __post_init__(self) -> None:
         if self.plan.init == "best" and not self.evaluation.selects:
             raise ValueError("rounds.init=best needs a best checkpoint, but none is chosen: set eval.select_on=bought_holdout, or rounds.init=previous")
+        if self.plan.steps == AUTO and self.evaluation.select_on == "val":
+            raise ValueError(
+                "rounds.steps=auto trains until bought labels say that it is enough, not the evaluation split: set eval.select_on=none or rounds.steps"
+            )
 
     @property
     def labels(self) -> LabelState:
@@ -136,9 +175,11 @@ class Study:
 
     def holdout(self, round_index: int) -> Holdout | None:
         """The bought units that round `round_index` must not train on, if its checkpoint is chosen by them."""
-        if self.evaluation.select_on != "bought_holdout":
-            return None
-        return Holdout(self.labels, round_index, (self.rng,), self.evaluation.holdout)
+        if self.evaluation.select_on == "bought_holdout":
+            return Holdout(self.labels, round_index, (self.rng,), self.evaluation.holdout)
+        if self.plan.automatic(round_index):
+            return holding_enough(self.labels, round_index, (self.rng,), self.evaluation.holdout, self.plan.held_units)
+        return None
 
     def weights(self, round_index: int) -> Path:
         """The checkpoint that stands for a round: its last, or its best."""
@@ -188,7 +229,9 @@ def steps(study: Study) -> Iterator[Callable[[], None]]:
         yield partial(select, study, study.seed, -1)
     for index in range(study.plan.n):
         if not study.folder.weights(index).is_file():
-            yield partial(train, study, index)
+            yield partial(train if study.described is None else fit, study, index)
+        if study.module(net=torch.nn.Identity()).prior == "pool" and not study.folder.prior(index).is_file():
+            yield partial(estimate_prior, study, index)
         if not study.folder.metrics(index).is_file():
             yield partial(test, study, index)
         if index + 1 < study.plan.n and study.labels.rounds <= index + 1:
@@ -210,22 +253,26 @@ def train(study: Study, index: int) -> None:
     plan, folder = study.plan, study.folder
     logs = [choice.open(folder.path, index, _steps_before(study, index), study.config) for choice in study.loggers] if not _quiet() else []
     started = time.perf_counter()
-    total = plan.training_steps(scenes, index)
+    stops = plan.automatic(index) and holdout is not None and holdout.units >= plan.held_units
+    total = plan.training_steps(scenes, index, stops)
     module = fresh_module(study, index, begins=plan.init == "scratch" or index == 0)
     if plan.init != "scratch" and index:
         source = folder.best(index - 1) if plan.init == "best" else folder.weights(index - 1)
         states = load_weights(module, source)
         module.earlier_optimizers = states if plan.optimizer == "kept" else []
-    module.weigh(bought_points(labels, index))
     epoch = min(plan.checkpoint_every, total)
-    data = study.data(labels=labels, round_index=index, batches=epoch * plan.accumulate, holdout=holdout, pairs=module.pairs)
-    wait = DataWait()
-    judge = study.evaluation
-    best = [KeepBest(folder.best(index), data.selection_dataloader, judge.judged_after(index), judge.absent)] if judge.selects else []
+    data = study.data(labels=labels, round_index=index, batches=epoch * plan.accumulate, holdout=holdout, pairs=module.pairs, draw=module.draw)
+    labelled = data.count_labels(folder.labelled(index))
+    module.weigh(seen_counts(module.draw, labelled))
+    wait, seen = DataWait(), Seen(len(study.store.classes), module.draw.weighs)
+    judge, kept = study.evaluation, folder.best(index)
+    patience = plan.patience if stops else None
+    best = [KeepBest(kept, data.selection_dataloader, judge.judged_after(index), judge.absent, patience)] if judge.selects or stops else []
     with stage(f"round {index}: train", total, quiet=_quiet()) as line:
-        keep = Resume(folder.resume(index), folder.weights(index), started, wait)
+        enough = any_stopped(best)
+        keep = Resume(folder.resume(index), folder.weights(index), started, wait, seen, kept if stops and not judge.selects else None, enough)
         trainer = study.trainer(
-            callbacks=[wait, *best, keep, ShowProgress(line)],
+            callbacks=[wait, seen, *best, keep, ShowProgress(line)],
             logger=logs or False,
             max_steps=total,
             accumulate_grad_batches=plan.accumulate,
@@ -237,6 +284,66 @@ def train(study: Study, index: int) -> None:
         log.finalize("success")
 
 
+def fit(study: Study, index: int) -> None:
+    """Let the probe of round `index` learn from the labels of `labels-RR`: seconds, so that a fit that was killed begins anew, to the same bits."""
+    described, folder, started = study.described, study.folder, time.perf_counter()
+    module = fresh_module(study, index)
+    probe = module.net
+    if described is None or not isinstance(probe, Fitted):
+        raise ValueError("only a probe is fitted, and it needs the descriptions of the prepared data set")
+    data = study.data(labels=study.labels, round_index=index, batches=1)
+    counts = data.count_labels(folder.labelled(index))
+    scenes = [data.train_scenes[place] for place in np.flatnonzero(counts.sum(axis=1))]
+    key = (study.rng, "fit", index)
+    with stage(f"round {index}: fit {probe.head.name}", len(scenes), quiet=_quiet()) as line:
+        names = advancing(scenes, line)
+        rows, label = gathered(
+            names, data.training.labelled, described.rows, chances(counts, min(getattr(probe.head, "rows", None) or MOST, MOST)), (*key, "gather")
+        )
+        line.note(f"{len(rows):,} labelled voxels")
+        probe.standardise(*described.spread)
+        loss = probe.fit(rows, label, key, study.trainer)
+    seen = np.bincount(label, minlength=counts.shape[1]) / len(label)
+    record = {"steps": 0, "rows": len(rows), "loss": loss, "waiting": 0.0, "class_shares": seen.tolist()}
+    folder.round(index).mkdir(parents=True, exist_ok=True)
+    write_json(folder.weights(index).with_name("train.json"), {**record, "seconds": round(time.perf_counter() - started, 3)})
+    with whole_file(folder.weights(index)) as temporary:
+        torch.save({"state_dict": module.state_dict()}, temporary)
+
+
+def any_stopped(judges: Sequence[KeepBest]) -> Callable[[], bool]:
+    """Whether one of those that judge a training has had enough."""
+    return lambda: any(judge.stopped for judge in judges)
+
+
+def seen_counts(draw: Draw, labelled: I64) -> list[float]:
+    """How many labels of each class a round will see in as many draws of voxels as there are labels; `labelled` i64[S,C] voxels."""
+    total = labelled.sum()
+    counts = draw.class_shares(labelled) * total if draw.weighs and total else labelled.sum(axis=0)
+    return [float(count) for count in counts]
+
+
+def estimate_prior(study: Study, index: int) -> None:
+    """Write the class shares of the pool as round `index`'s network sees a keyed part of it; the first process does, the others wait for the file."""
+    if _quiet():
+        wait_for(study.folder.prior(index))
+        return
+    random = generator(study.rng, "prior", index)
+    count = len(study.store.splits["train"])
+    scenes = sorted(random.permutation(count)[:PRIOR_SCENES].tolist())
+    data = study.data(labels=study.labels, round_index=index, batches=1, blocks=[range(scene, scene + 1) for scene in scenes])
+    module = fresh_module(study, index)
+    load_weights(module, study.weights(index))
+    module = module.to(study.device).eval()
+    rows = []
+    with torch.inference_mode():
+        for batch in track(data.predict_dataloader(), f"round {index}: class shares of the pool", len(scenes)):
+            prob = module.predict_step(module.transfer_batch_to_device(batch, module.device, 0), 0).prob
+            rows.append(prob[np.sort(random.permutation(len(prob))[:PRIOR_VOXELS])])
+    trained = read_json(study.folder.weights(index).with_name("train.json"))["class_shares"]
+    write_json(study.folder.prior(index), {"trained": trained, "pool": pool_shares(np.concatenate(rows), np.array(trained)).tolist()})
+
+
 def test(study: Study, index: int) -> None:
     """Judge round `index` on every validation point once; write metrics.json, print the round's table, log the curve."""
     folder, started = study.folder, time.perf_counter()
@@ -246,8 +353,7 @@ def test(study: Study, index: int) -> None:
     data = study.data(labels=study.labels, round_index=index, batches=1, votes=study.evaluation.votes)
     with stage(f"round {index}: test", len(files) * len(data.judged_scenes), quiet=_quiet()) as line:
         for name, file in files.items():
-            module = fresh_module(study, index)
-            load_weights(module, file)
+            module = trained_module(study, index, file)
             study.trainer(callbacks=[ShowProgress(line)], logger=False, default_root_dir=folder.path).test(module, datamodule=data, verbose=False)
             confusions[name] = module.judged()
     if _quiet():
@@ -285,15 +391,25 @@ def judged(study: Study, index: int, confusions: Mapping[str, I64], seconds: flo
         "miou_of": {name: scores(counts, study.evaluation.absent).miou for name, counts in confusions.items()},
         "steps": training["steps"],
         "loss": training["loss"],
+        **({"rows": training["rows"]} if "rows" in training else {}),
+        **class_shares(study, index, training),
         "seconds": {"train": training["seconds"], "waiting": training["waiting"], "test": round(seconds, 3), "predict": None},
         **guessed,
     }
 
 
+def class_shares(study: Study, index: int, training: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The share of each class in the labels of a round, and in what its training saw, where that is known."""
+    file = study.folder.labelled(index)
+    if "class_shares" not in training or not file.is_file():
+        return {}
+    counts = np.sum(list(read_json(file).values()), axis=0, dtype=np.float64)
+    return {"labelled_shares": [float(share) for share in counts / max(counts.sum(), 1)], "seen_shares": list(training["class_shares"])}
+
+
 def predict(study: Study, index: int) -> None:
     """Predict the pool's missing blocks with round `index`'s network and keep their rows of units."""
-    module = fresh_module(study, index)
-    load_weights(module, study.weights(index))
+    module = trained_module(study, index, study.weights(index))
     harvest = harvester(study, index)
     blocks = harvest.unfinished
     module.passes, module.feature = study.method.passes, study.method.feature
@@ -395,9 +511,14 @@ def fresh_module(study: Study, index: int, begins: bool = False) -> Segmenter:
     return study.module(net=net, round_index=index)
 
 
-def bought_points(labels: LabelState, index: int) -> list[int]:
-    """The points of each class that were bought up to round `index`, as the purchases say."""
-    return [sum(counts) for counts in zip(*(labels.purchase(earlier)["class_points"] for earlier in range(index + 1)), strict=True)]
+def trained_module(study: Study, index: int, weights: Path) -> Segmenter:
+    """The network of round `index` with trained weights, ready to predict."""
+    module = fresh_module(study, index)
+    load_weights(module, weights)
+    if module.prior == "pool":
+        shares = read_json(study.folder.prior(index))
+        module.correct(shares["trained"], shares["pool"])
+    return module
 
 
 def _steps_before(study: Study, index: int) -> int:

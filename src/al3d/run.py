@@ -58,6 +58,14 @@ class RunFolder:
         """The best of a round's checkpoints, where one is chosen."""
         return self.round(round_index) / "best.ckpt"
 
+    def labelled(self, round_index: int) -> Path:
+        """How many voxels of each class a round trains on, by scene."""
+        return self.round(round_index) / "labelled.json"
+
+    def prior(self, round_index: int) -> Path:
+        """The class shares that a round was trained on, and those of the pool as its network sees it, where predictions are corrected by them."""
+        return self.round(round_index) / "prior.json"
+
     def resume(self, round_index: int) -> Path:
         """Where a training that was stopped goes on; gone when it is over."""
         return self.round(round_index) / "resume.ckpt"

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGISTER = REPOSITORY / "docs" / "fidelity.md"
-IDS = [f"D-{number:02d}" for number in range(1, 63)]
+IDS = [f"D-{number:02d}" for number in range(1, 64)]
 STATES = ("built", "not yet", "note")
 
 

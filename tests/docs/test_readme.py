@@ -189,6 +189,8 @@ LISTED = {
     "methods": "acquire",
     "units": "unit",
     "networks": "net",
+    "probe heads": "head",
+    "descriptions": "description",
     "learners": "learner",
     "features": "features",
     "losses": "loss",

@@ -12,7 +12,7 @@ from torch import nn
 
 from al3d.data.batch import Batch
 from al3d.learn.checkpoint import load_weights
-from al3d.learn.losses import CrossEntropy, known_share
+from al3d.learn.losses import CrossEntropy
 from al3d.learn.metrics import scores
 from al3d.learn.segmenter import Segmenter
 from al3d.types import IGNORE
@@ -68,7 +68,6 @@ def test_loss_is_the_mean_over_labelled_voxels():
     wanted = -torch.log_softmax(logits, 1)[rows, label[rows]].mean()
     torch.testing.assert_close(CrossEntropy()(logits, label), wanted)
     assert CrossEntropy(0.1)(logits, label) != CrossEntropy()(logits, label)
-    assert float(known_share(label)) == pytest.approx(4 / 6)
 
 
 def test_loss_without_a_labelled_voxel_is_zero_with_zero_gradients():

@@ -6,7 +6,8 @@ import pytest
 from al3d.data.hashing import hash_of
 from al3d.rng import generator
 from al3d.types import Scene
-from al3d.units.auto import Auto, _say, fitting_voxel, nearest_step, regions_of, sampled, step
+from al3d.units.auto import Auto, _say, fitting_voxel, nearest_step, sampled, step
+from al3d.units.smallest import regions_of
 
 SCANS = sorted((Path(__file__).parents[3] / "shared" / "data" / "kitti_odometry_00" / "velodyne").glob("*.bin"))
 

@@ -42,7 +42,7 @@ def test_the_report_of_two_units(options, tiny_root, tmp_path, printed):
     for scene_id in source.scenes("val"):
         scene, label = source.read(scene_id)
         around = neighbours_of(scene.xyz)
-        unit = Supervoxel(0.05, 0.4)(scene).unit
+        unit = Supervoxel(0.05, 0.4, minimum_points="auto")(scene).unit
         measured.append(measure(scene.xyz, unit, label, 3, 0.05, around, class_borders(label, around)))
     expected = summary(measured).row()
     assert {key: float(rows[0][key]) for key in expected} == pytest.approx(expected, nan_ok=True)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from al3d.data.hashing import hash_of
 from al3d.rng import generator
 from al3d.types import Scene
 from al3d.units.clusters import SizedClusters
@@ -11,6 +12,7 @@ from al3d.units.column import Column
 from al3d.units.kmeans_region import KMeansRegion
 from al3d.units.point import PointUnit
 from al3d.units.scene import SceneUnit
+from al3d.units.smallest import regions_of, smallest_asked
 from al3d.units.supervoxel import Supervoxel, dense
 from al3d.units.voxel import VoxelUnit
 
@@ -20,6 +22,7 @@ UNITS = [
     VoxelUnit(0.5),
     Supervoxel(0.2, 1.0),
     Supervoxel(0.2, 1.0, 0.0, 1.0, 0.5, minimum_points=0),
+    Supervoxel(0.2, 1.0, 0.0, 1.0, 0.5, minimum_points="auto"),
     Column(0.5),
     KMeansRegion(),
     KMeansRegion(7, tolerance=0.0, squared=True),
@@ -80,7 +83,7 @@ def test_points_are_numbered_by_place():
 
 
 def test_what_is_stored():
-    assert [unit.stored for unit in UNITS] == [False, False] + [True] * 8
+    assert [unit.stored for unit in UNITS] == [False, False] + [True] * 9
     assert len({unit.name for unit in UNITS[:4]}) == 4
 
 
@@ -105,6 +108,25 @@ def test_every_supervoxel_has_enough_points():
     assert ids.max() > 5
 
 
+def test_auto_asks_for_a_twentieth_of_the_mean_region_whatever_the_spacing():
+    dense_cloud = scene_of(generator("dense").random((200_000, 3)) * [4, 4, 0.2])
+    sparse = scene_of(dense_cloud.xyz[::100])
+    assert smallest_asked(dense_cloud, 1.0) == 100, "dense: as ReDAL"
+    assert smallest_asked(sparse, 1.0) == int(0.05 * 2000 / regions_of(sparse, 1.0)) < 10
+    for scene in (dense_cloud, sparse):
+        found = Supervoxel(0.2, 1.0, minimum_points="auto")(scene).unit
+        assert np.array_equal(found, Supervoxel(0.2, 1.0, minimum_points=smallest_asked(scene, 1.0))(scene).unit)
+    assert (Supervoxel(0.2, 1.0)(sparse).unit < 0).mean() > 0.3 > 0.02 > (Supervoxel(0.2, 1.0, minimum_points="auto")(sparse).unit < 0).mean()
+    assert smallest_asked(scene_of(np.zeros((1, 3))), 1.0) == 1
+
+
+def test_only_auto_has_another_hash_than_before():
+    options = {"voxel": 0.1, "seed": 1, "colour": 0.5, "spatial": 0.5, "normal": 0, "minimum_points": 100}
+    before = hash_of({"class": "Supervoxel", "version": 2, "fields": options})
+    assert hash_of(Supervoxel(0.1, 1.0)) == hash_of(Supervoxel(0.1, 1.0, minimum_points=100)) == before
+    assert hash_of(Supervoxel(0.1, 1.0, minimum_points="auto")) != before
+
+
 def test_supervoxels_use_colour_only_when_there_are_three_attributes():
     xyz = CLOUDS["volume"].astype(np.float32)
     red = np.zeros((len(xyz), 3), np.float32)
@@ -122,7 +144,9 @@ def test_supervoxels_use_colour_only_when_there_are_three_attributes():
         (lambda: VoxelUnit(float("inf")), "size = inf"),
         (lambda: Supervoxel(0.0, 1.0), "voxel = 0"),
         (lambda: Supervoxel(1.0, 0.5), "not larger"),
-        (lambda: Supervoxel(0.1, 1.0, minimum_points=-1), "minimum_points = -1"),
+        (lambda: Supervoxel(0.1, 1.0, minimum_points=-1), "minimum_points = -1: use auto, or a whole number"),
+        (lambda: Supervoxel(0.1, 1.0, minimum_points="few"), "minimum_points = few: use auto"),
+        (lambda: Supervoxel(0.1, 1.0, minimum_points=20.5), "minimum_points = 20.5"),
         (lambda: VoxelUnit(1e-12)(scene_of(CLOUDS["far clusters"])), "too many to number"),
     ],
 )

@@ -152,7 +152,9 @@ class Published(Score):
         return f"{self.file}: {len(over)} scenes have fewer regions than are listed: {shown}; {NOT_PORTABLE}. {_way_out()}"
 
     def _whole(self) -> str:
-        return f"{self.file} lists regions, but whole scenes are asked for: add unit@seed.unit=supervoxel, or give the list of scans, init_label_scan.json"
+        return (
+            f"{self.file} lists regions, but whole scenes are asked for: add unit@seed.unit=supervoxel_redal, or give the list of scans, init_label_scan.json"
+        )
 
 
 def _way_out() -> str:

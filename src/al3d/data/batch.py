@@ -15,12 +15,13 @@ from al3d.types import F32, I32, I64, IGNORE, U8, Bool
 
 @dataclass(frozen=True)
 class Voxels:
-    """One scene as voxels: coord i32[V,3], feat f32[V,c], inverse i64[N], label i64[V]."""
+    """One scene as voxels: coord i32[V,3], feat f32[V,c], inverse i64[N], label i64[V]; `weight` of the scene's loss among those of its batch."""
 
     coord: I32
     feat: F32
     inverse: I64
     label: I64
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Batch:
 
     `point_label` i64[N] holds the labels to be judged by, in evaluation only; `views` other augmented copies of the same scene, in
     prediction only; `plain` the same points, in the same order, of scenes that are not augmented, and `labelled` bool[N] which of them have a
-    label, in training by pairs only. Not frozen: Lightning moves it between devices.
+    label, in training by pairs only. `sizes` counts the voxels of each scene and `weights` says what its loss weighs, in training. Not frozen:
+    Lightning moves it between devices.
     """
 
     coord: Tensor
@@ -50,6 +52,8 @@ class Batch:
     views: list[Batch] = field(default_factory=list)
     plain: Batch | None = None
     labelled: Tensor | None = None
+    sizes: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,18 @@ class Voxeliser:
 
 @dataclass(frozen=True)
 class Crop:
-    """Cuts a scene of more than `voxels` voxels to the `voxels` nearest in x and y to one of its labelled voxels, which `random` draws.
+    """Cuts a scene of more than `voxels` voxels for training, by what `random` draws.
 
-    Coordinates and inputs stay those of the whole scene, so that a crop looks like its part of the scene does in evaluation. Of
-    equally near voxels the first in order stay; without a labelled voxel any voxel may be the middle.
+    `by` "nearest": to the `voxels` nearest in x and y to one of its labelled voxels. Of equally near voxels the first in order stay; without a
+    labelled voxel any voxel may be the middle. Voxels at the edge of what is labelled are then seen less often. "labels": to a part that is
+    found by cutting in two, along the longer side of a turned frame, until a part is small enough; of two parts one is taken with the probability of its
+    share of the labelled voxels, so that in the mean of a crop's loss each of the scene's labelled voxels weighs the same.
+    Coordinates and inputs stay those of the whole scene, so that a crop looks like its part of the scene does in evaluation.
     Raises: ValueError unless `voxels` is a positive whole number.
     """
 
     voxels: int
+    by: str = "nearest"
 
     def __post_init__(self) -> None:
         if isinstance(self.voxels, bool) or not isinstance(self.voxels, int) or self.voxels < 1:
@@ -122,6 +130,10 @@ class Crop:
         """The points bool[N] of the part, or None for a scene that stays whole."""
         if len(scene.coord) <= self.voxels:
             return None
+        if self.by == "labels":
+            kept = np.zeros(len(scene.coord), dtype=bool)
+            kept[_part(scene, self.voxels, random)] = True
+            return kept[scene.inverse]
         labelled = np.flatnonzero(scene.label != IGNORE)
         middle = labelled[random.integers(len(labelled))] if len(labelled) else random.integers(len(scene.coord))
         offset = (scene.coord[:, :2] - scene.coord[middle, :2]).astype(np.int64)
@@ -130,13 +142,29 @@ class Crop:
         return kept[scene.inverse]
 
 
+def _part(scene: Voxels, most: int, random: np.random.Generator) -> I64:
+    """The rows of a part of at most `most` voxels; each labelled voxel is in it, divided by how many it has, equally often."""
+    angle = random.uniform(0, np.pi)
+    turned = scene.coord[:, :2] @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    known, rows = scene.label != IGNORE, np.arange(len(scene.coord))
+    while len(rows) > most:
+        own = turned[rows]
+        line = own[:, int(np.ptp(own, axis=0).argmax())]
+        left = line < np.quantile(line, random.uniform(1 / 3, 2 / 3))
+        if left.all() or not left.any():  # all above one place
+            return rows
+        counted = known[rows] if known[rows].any() else np.ones(len(rows), dtype=bool)
+        rows = rows[left == (random.random() < counted[left].sum() / counted.sum())]
+    return rows
+
+
 def holding(scene: Voxels, points: Bool) -> Voxels:
     """The voxels that hold any of `points` bool[N], with what they are in the whole scene; `inverse` counts these points alone."""
     inverse = scene.inverse[points]
     kept = np.zeros(len(scene.coord), dtype=bool)
     kept[inverse] = True
     place = np.cumsum(kept) - 1
-    return Voxels(scene.coord[kept], scene.feat[kept], place[inverse], scene.label[kept])
+    return Voxels(scene.coord[kept], scene.feat[kept], place[inverse], scene.label[kept], scene.weight)
 
 
 def paired(augmented: Voxels, plain: Voxels, labelled: Bool, points: Bool | None) -> Pair:
@@ -146,8 +174,13 @@ def paired(augmented: Voxels, plain: Voxels, labelled: Bool, points: Bool | None
     return Pair(holding(augmented, points), holding(plain, points), labelled[points])
 
 
-def collate(items: Sequence[tuple[int, Voxels]]) -> Batch:
-    """Put scenes side by side in one batch; `inverse` counts over the batch's voxels."""
+def collate(items: Sequence[tuple[int, Voxels]], usual: float | None = None) -> Batch:
+    """Put scenes side by side in one batch; `inverse` counts over the batch's voxels.
+
+    Where batches differ in their number of scenes and have `usual` ones on average, the weights make up for it: a mean over the batch's scenes
+    then adds up to the same over many batches as if all were of one size.
+    """
+    size = 1.0 if usual is None else len(items) / usual
     counts = np.cumsum([0, *(len(voxels.coord) for _, voxels in items)])
     coord = [np.concatenate([np.full((len(v.coord), 1), b, np.int32), v.coord], axis=1) for b, (_, v) in enumerate(items)]
     return Batch(
@@ -156,12 +189,14 @@ def collate(items: Sequence[tuple[int, Voxels]]) -> Batch:
         label=torch.from_numpy(np.concatenate([v.label for _, v in items])),
         inverse=torch.from_numpy(np.concatenate([v.inverse + counts[b] for b, (_, v) in enumerate(items)])),
         index=[index for index, _ in items],
+        sizes=[len(voxels.coord) for _, voxels in items],
+        weights=[size * voxels.weight for _, voxels in items],
     )
 
 
-def collate_pairs(items: Sequence[tuple[int, Pair]]) -> Batch:
+def collate_pairs(items: Sequence[tuple[int, Pair]], usual: float | None = None) -> Batch:
     """Put pairs side by side: row i of the batch's `inverse` and of its plain part's `inverse` are about the same point."""
-    batch = collate([(index, pair.augmented) for index, pair in items])
+    batch = collate([(index, pair.augmented) for index, pair in items], usual)
     plain = collate([(index, pair.plain) for index, pair in items])
     return replace(batch, plain=plain, labelled=torch.from_numpy(np.concatenate([pair.labelled for _, pair in items])))
 

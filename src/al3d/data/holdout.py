@@ -13,19 +13,20 @@ class Holdout:
     """About a fraction `share` of the units bought up to a round, the same ones in every later round; at least one, never all.
 
     A unit is drawn by (key, round in which it was bought, scene). Points are drawn one by
-    one. `held` are the scenes with a held-out point, `trained` those with a point left to train on, both sorted.
+    one. `held` are the scenes with a held-out point, `trained` those with a point left to train on, both sorted; `units` says
+    how many are held.
     Raises: ValueError when fewer than two units were bought.
     """
 
     def __init__(self, labels: LabelState, round_index: int, key: Key, share: float = 0.1) -> None:
         self.labels, self.round_index, self.key, self.share = labels, round_index, key, share
         self._forced: tuple[int, str, int] | None = None
-        held, trained, lowest, total = self._count()
+        held, trained, lowest, total, self.units = self._count()
         if total < 2:
             raise ValueError("eval.select_on=bought_holdout needs at least two bought units, one to train on and one to judge by: buy more, or smaller units")
         if not held:
             self._forced = lowest
-            held, trained, _, _ = self._count()
+            held, trained, _, _, self.units = self._count()
         if not trained:
             raise ValueError(f"eval.holdout={self.share} keeps every one of {total} bought units from training: lower it, or buy more units")
         self.held, self.trained = tuple(sorted(held)), tuple(sorted(trained))
@@ -39,20 +40,20 @@ class Holdout:
                 mask |= self.labels.points_of(scene_id, earlier, self._held(earlier, scene_id, self._draws(earlier, scene_id, count)))
         return mask
 
-    def _count(self) -> tuple[set[str], set[str], tuple[int, str, int], int]:
-        """Scenes with held units, scenes with others, the unit with the lowest draw, and how many units there are."""
-        held, trained, total = set(), set(), 0
+    def _count(self) -> tuple[set[str], set[str], tuple[int, str, int], int, int]:
+        """Scenes with held units, scenes with others, the unit with the lowest draw, how many units there are, and how many are held."""
+        held, trained, total, kept = set(), set(), 0, 0
         lowest, least = (0, "", 0), np.inf
         for earlier in range(self.round_index + 1):
             for scene in self.labels.scenes(earlier):
                 draws = self._draws(earlier, scene, self.labels.bought_units(scene, earlier))
                 chosen = self._held(earlier, scene, draws)
-                total += len(draws)
+                total, kept = total + len(draws), kept + int(chosen.sum())
                 held |= {scene} if chosen.any() else set()
                 trained |= {scene} if not chosen.all() else set()
                 if draws.min() < least:
                     lowest, least = (earlier, scene, int(draws.argmin())), float(draws.min())
-        return held, trained, lowest, total
+        return held, trained, lowest, total, kept
 
     def _draws(self, round_index: int, scene: str, count: int) -> F64:
         return generator(*self.key, "holdout", round_index, scene).random(count)
@@ -62,3 +63,11 @@ class Holdout:
         if self._forced is not None and self._forced[:2] == (round_index, scene):
             held[self._forced[2]] = True
         return held
+
+
+def holding_enough(labels: LabelState, round_index: int, key: Key, share: float, least: int) -> Holdout | None:
+    """The held-out units of a round, if there are at least `least` of them and something is left to train on; otherwise None."""
+    if least < 1 or sum(labels.bought_units(scene, earlier) for earlier in range(round_index + 1) for scene in labels.scenes(earlier)) < max(2, least):
+        return None
+    holdout = Holdout(labels, round_index, key, share)
+    return holdout if holdout.units >= least else None

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from al3d.rng import Key, generator
+from al3d.types import Array
+
+#: Steps of this fraction of 1 fill the unit interval evenly, however many there are.
+GOLDEN = (5**0.5 - 1) / 2
+#: Batches over which the mean number of scenes of a batch is taken.
+AVERAGED = 256
 
 
 class TrainBatches(Sampler[list[tuple[int, int]]]):
@@ -18,6 +25,8 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
     A batch has `batch_size` scenes; with a `limit` it ends before the scene that would bring its `voxels` (one number per scene of
     `scenes`) above it, but never before its first scene. Where batch b starts then follows from the row's beginning, which is walked again.
     Without a limit, ranks whose scenes have known `voxels` share each step's scenes evenly: as many scenes each, and about as many voxels.
+    With a `probability` per scene (they sum to 1) a turn of the row is a systematic sample instead of a permutation: in so many places as there are
+    scenes, each occurs as often as expected, to within one, and over the turns ever more exactly, since the sample's start moves by the golden ratio.
     """
 
     def __init__(
@@ -30,6 +39,7 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
         world: int = 1,
         limit: int | None = None,
         voxels: Sequence[int] = (),
+        probability: Array | None = None,
     ) -> None:
         if not scenes:
             raise ValueError("there is no labelled scene to train on: the seed bought nothing that can be learnt from")
@@ -41,6 +51,14 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
         self.sampler = self  # Lightning calls set_epoch on `batch_sampler.sampler`
         self._starts = [0]
         self._turn, self._order = -1, np.zeros(0, np.int64)
+        self._bounds = None if probability is None else np.cumsum(probability) / np.sum(probability)
+
+    @cached_property
+    def usual_scenes(self) -> float:
+        """How many scenes a batch has on average: of the first ones, where the voxels of a batch are limited."""
+        if self.limit is None:
+            return float(self.batch_size)
+        return self._start(AVERAGED) / AVERAGED
 
     def set_epoch(self, epoch: int) -> None:
         """Move to an epoch; Lightning calls this."""
@@ -88,8 +106,16 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
         """Which of `scenes` is at a position of the row."""
         turn, place = divmod(position, len(self.scenes))
         if turn != self._turn:
-            self._turn, self._order = turn, generator(*self.key, "order", turn).permutation(len(self.scenes))
+            self._turn, self._order = turn, generator(*self.key, "order", turn).permutation(self._sample(turn))
         return int(self._order[place])
+
+    def _sample(self, turn: int) -> Array:
+        """The scenes of one turn, in no particular order: each once, or as their probabilities say."""
+        count = len(self.scenes)
+        if self._bounds is None:
+            return np.arange(count)
+        start = (generator(*self.key, "start").random() + turn * GOLDEN) % 1
+        return np.minimum(np.searchsorted(self._bounds, (np.arange(count) + start) / count, side="right"), count - 1)
 
 
 class Share(Sampler[int]):

@@ -50,6 +50,7 @@ class Network:
     the same: `attributes` names the scenes' columns in their order; None: those among the inputs. A part's row is the mean over its voxels, a
     unit's over its points, as a method's own embedding is. A scene of more than `tile_voxels` voxels is described in tiles that see `tile_halo`
     voxels beyond their edges, so that memory stays bounded (None: never). `device` "auto" is a GPU where there is one.
+    `option` is what errors call these options.
     Raises: ValueError for options that cannot be; `check` and `identity` also FileNotFoundError for a missing run, round or file.
     Source: takes the place of DepthContrast, SegContrast and ALSO in SeedAL's comparison, with networks that al3d trained.
     """
@@ -69,6 +70,7 @@ class Network:
     tile_halo: int = 32
     device: str = field(default="auto", compare=False)
     center: bool = field(default=False, compare=False)
+    option: str = field(default="features", compare=False)
 
     def __post_init__(self) -> None:
         for key in ("inputs", "attributes"):
@@ -76,10 +78,11 @@ class Network:
             object.__setattr__(self, key, None if value is None else tuple(value))
         if self.parts < 1 or self.tile_halo < 0 or (self.tile_voxels is not None and self.tile_voxels < 1):
             raise ValueError(
-                f"features.parts={self.parts} and features.tile_voxels={self.tile_voxels} must be at least 1, features.tile_halo={self.tile_halo} at least 0"
+                f"{self.option}.parts={self.parts} and {self.option}.tile_voxels={self.tile_voxels} must be at least 1, "
+                f"{self.option}.tile_halo={self.tile_halo} at least 0"
             )
         if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"features.device={self.device!r} is not one of auto, cpu, cuda")
+            raise ValueError(f"{self.option}.device={self.device!r} is not one of auto, cpu, cuda")
 
     @property
     def identity(self) -> object:
@@ -103,17 +106,17 @@ class Network:
             known = f"{len(self.columns)} ({', '.join(self.columns)})" if self.columns else "none"
             raise ValueError(
                 f"scene {scene.id!r} has {scene.feat.shape[1]} attributes, the network of {self.run} was trained with {known}: take a run on such data, or "
-                "name the scenes' columns in their order with features.attributes=[...]"
+                f"name the scenes' columns in their order with {self.option}.attributes=[...]"
             )
         check_span(scene, self.recipe.size)
 
     def __call__(self, scene: Scene, inner: F32 | None = None) -> F32:
-        voxels, feature = self._described(scene)
+        voxels, feature = self.described(scene)
         return _means(feature, members_of_parts(cut(voxels.coord[:, :2], self.parts, LEAST)))
 
     def of_units(self, scene: Scene, unit: I32) -> F32:
         """The mean over each unit's points."""
-        voxels, feature = self._described(scene)
+        voxels, feature = self.described(scene)
         return _means(feature, members(unit, voxels.inverse, len(feature)))
 
     @cached_property
@@ -123,12 +126,12 @@ class Network:
         if path.is_file():
             return path
         if not (path / "config.yaml").is_file():
-            raise FileNotFoundError(f"features.run={self.run}: neither a run's folder (with config.yaml) nor a file of weights")
+            raise FileNotFoundError(f"{self.option}.run={self.run}: neither a run's folder (with config.yaml) nor a file of weights")
         file = RunFolder(path).weights(self.round)
         if not file.is_file():
             done = sorted(int(found.parent.name.split("-")[1]) for found in path.glob("round-*/last.ckpt"))
             there = f"it has round {', '.join(map(str, done))}" if done else "it has none yet: let it train first"
-            raise FileNotFoundError(f"features.round={self.round}: {path} has no weights of this round ({file.name}); {there}")
+            raise FileNotFoundError(f"{self.option}.round={self.round}: {path} has no weights of this round ({file.name}); {there}")
         return file
 
     @cached_property
@@ -143,7 +146,7 @@ class Network:
         if self.weights == Path(self.run):
             if self.net is None or self.inputs is None or self.voxel is None:
                 raise ValueError(
-                    f"features.run={self.run} is a file of weights: say which network it is for with net=, dataset.inputs= and dataset.scale.voxel="
+                    f"{self.option}.run={self.run} is a file of weights: say which network it is for with net=, dataset.inputs= and dataset.scale.voxel="
                 )
             return Recipe(_plain(self.net), self.voxel, self.inputs, self.reduce, self.centered)
         saved = self._saved
@@ -159,7 +162,7 @@ class Network:
         if [name for name in found if name in COLOURS] not in ([], list(COLOURS)):
             raise ValueError(
                 f"the network of {self.run} was fed {', '.join(self.recipe.inputs)}, which does not say in which order the scenes have their attributes: "
-                "name all of their columns, such as features.attributes=[red,green,blue]"
+                f"name all of their columns, such as {self.option}.attributes=[red,green,blue]"
             )
         return found
 
@@ -177,7 +180,7 @@ class Network:
         inputs = len(self.recipe.inputs)
         make = self.net if self.weights == Path(self.run) else instantiate(dict(self._saved["net"]))
         if make is None:
-            raise ValueError(f"features.run={self.run} is a file of weights: say which network it is for with net=")
+            raise ValueError(f"{self.option}.run={self.run} is a file of weights: say which network it is for with net=")
         net: nn.Module = make(inputs, 1)
         state = {key: value for key, value in _state(self.weights).items() if not key.startswith(HEAD)}
         wanted = {key: value for key, value in net.state_dict().items() if not key.startswith(HEAD)}
@@ -200,7 +203,8 @@ class Network:
     def _device(self) -> torch.device:
         return torch.device("cuda" if self.device == "auto" and torch.cuda.is_available() else self.device.replace("auto", "cpu"))
 
-    def _described(self, scene: Scene) -> tuple[Voxels, F32]:
+    def described(self, scene: Scene) -> tuple[Voxels, F32]:
+        """The scene's voxels, in the network's own size, and the feature of each: f32[V,D]."""
         recipe = self.recipe
         voxeliser = Voxeliser(recipe.size, recipe.inputs, self.columns, classes=1, reduce=recipe.reduce, center=recipe.centered)
         voxels = voxeliser(scene.xyz, scene.feat, np.full(len(scene), IGNORE, np.uint8))

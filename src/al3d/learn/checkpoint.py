@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
+from al3d.data.batch import Batch
 from al3d.files import whole_file, write_json
+from al3d.learn.losses import voxel_weights
 from al3d.progress import Stage
 
 
@@ -41,16 +45,63 @@ class DataWait(pl.Callback):
         pl_module.log("waiting", self.fraction, on_step=True, on_epoch=False, batch_size=1)
 
 
+class Seen(pl.Callback):
+    """Adds up what the labels of each class weighed in the loss of a training so far, over all ranks; `by_scene` as in `voxel_weights`."""
+
+    def __init__(self, classes: int, by_scene: bool) -> None:
+        self.classes, self.by_scene = classes, by_scene
+        self.total = torch.zeros(classes + 1, dtype=torch.float64)
+        self._sum: Callable[[torch.Tensor], torch.Tensor] = torch.clone
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count where the network is; ranks are added up when somebody asks, and the first goes on from what all of them had counted."""
+        self.total = self.total.to(pl_module.device) * trainer.is_global_zero
+        self._sum = lambda total: trainer.strategy.reduce(total.clone(), reduce_op="sum")
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int) -> None:
+        """Count one batch; its last row is for voxels without a label."""
+        self.total.index_add_(0, batch.label.clamp(max=self.classes), voxel_weights(batch, self.by_scene))
+
+    @property
+    def weights(self) -> list[float]:
+        """What each class weighed, and at last what has none; every rank must ask."""
+        return [float(value) for value in self._sum(self.total).cpu()]
+
+    @property
+    def shares(self) -> list[float]:
+        """The same of the classes, as shares of 1 to six digits: ranks may be added up in another order after a restart."""
+        weights = self.weights[: self.classes]
+        return [round(value / max(sum(weights), 1e-300), 6) for value in weights]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted so far."""
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what the stopped training had counted."""
+        self.total = torch.tensor(state_dict["weights"], dtype=torch.float64)
+
+
 class Resume(pl.Callback):
     """After every epoch writes `resume` under a temporary name and renames it; at the end of training writes `final` and removes it.
 
-    `final` exists only when the training is over; `train.json` beside it says how it went. `started` is a `perf_counter`.
+    `final` exists only when the training is over; `train.json` beside it says how it went. `started` is a `perf_counter`. A training that has
+    had `enough` before its last step is over, too; where `best` names a file, the network in it becomes the final one.
     Lightning's own checkpoint callback is not used: its `save_last` lags behind
     its monitor, and it does not rename.
     """
 
-    def __init__(self, resume: Path, final: Path, started: float, wait: DataWait | None = None) -> None:
-        self.resume, self.final, self.started, self.wait = resume, final, started, wait
+    def __init__(
+        self,
+        resume: Path,
+        final: Path,
+        started: float,
+        wait: DataWait | None = None,
+        seen: Seen | None = None,
+        best: Path | None = None,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.resume, self.final, self.started, self.wait, self.seen, self.best, self.enough = resume, final, started, wait, seen, best, enough
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on with the next epoch, where Lightning would train one batch more in the one that is over.
@@ -65,24 +116,29 @@ class Resume(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the resume file, unless this was the last epoch."""
-        if trainer.global_step < trainer.max_steps:
+        if trainer.global_step < trainer.max_steps and not self.enough():
             save_whole(trainer, self.resume)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the final file if every step was made."""
-        if trainer.global_step >= trainer.max_steps:
+        """Write the final file if every step was made, or no more are wanted."""
+        if trainer.global_step >= trainer.max_steps or self.enough():
             self._summarise(trainer)
-            save_whole(trainer, self.final)
+            if self.best is None:
+                save_whole(trainer, self.final)
+            elif trainer.is_global_zero:
+                os.replace(self.best, self.final)
+            trainer.strategy.barrier("final")
             if trainer.is_global_zero:
                 self.resume.unlink(missing_ok=True)
 
     def _summarise(self, trainer: pl.Trainer) -> None:
-        """`train.json`: steps, last loss, and the seconds of this process, `waiting` for data among them (a killed one's are not counted)."""
+        """`train.json`: steps, last loss, the seconds of this process, `waiting` for data among them (a killed one's are not counted), and what was seen."""
+        seen = {} if self.seen is None else {"class_shares": self.seen.shares}
         if trainer.is_global_zero:
             loss = float(trainer.callback_metrics["loss"])
             seconds = round(time.perf_counter() - self.started, 3)
             waiting = 0.0 if self.wait is None else round(self.wait.waited, 3)
-            write_json(self.final.with_name("train.json"), {"steps": trainer.global_step, "loss": loss, "seconds": seconds, "waiting": waiting})
+            write_json(self.final.with_name("train.json"), {"steps": trainer.global_step, "loss": loss, "seconds": seconds, "waiting": waiting, **seen})
 
 
 def save_whole(trainer: pl.Trainer, path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from al3d.data.batch import Batch
 from al3d.types import IGNORE
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -22,9 +23,9 @@ WEIGHTING = ("inverse", "effective")
 
 @runtime_checkable
 class Counting(Protocol):
-    """A loss that depends on what was bought: `weighed_by` gives the loss for so many bought points of each class."""
+    """A loss that depends on what is labelled: `weighed_by` gives the loss for so many labels of each class."""
 
-    def weighed_by(self, class_points: Sequence[int]) -> Loss: ...
+    def weighed_by(self, class_counts: Sequence[float]) -> Loss: ...
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,13 @@ class Focal:
 
 @dataclass(frozen=True)
 class Balanced:
-    """Cross-entropy weighted by class: sum of weight times loss, over the sum of weights, of the batch's labelled voxels.
+    """Cross-entropy weighted by class: the sum of weight times loss over labelled voxels, over their number.
 
-    Weights follow the points n of each class among those bought up to the round, whose labels are known anyway, and not the data set's
+    Weights follow how often each class occurs among the labels that a round will see, which are known, and not the data set's
     hidden totals. "inverse": 1 / n. "effective": (1 - beta) / (1 - beta^n), nearly 1 / n for rare classes and level for those of many times
-    1 / (1 - beta) points. Both are scaled so that the mean over the bought points is 1. A class that was never bought has weight 1: it can
-    occur only among guessed labels, which then count as an average point does.
+    1 / (1 - beta) labels. Both are scaled so that the mean over these labels is 1, so nothing is divided by the weights of a batch: that would
+    give a batch of rare classes the weight of any other. A class that was never bought has weight 1: it can
+    occur only among guessed labels, which then count as an average one does.
     Raises: ValueError for a wrong option, and when called before the counts are known.
     Source: Cui et al. 2019 for effective numbers.
     """
@@ -85,21 +87,23 @@ class Balanced:
         if not 0 <= self.beta < 1:
             raise ValueError(f"learner.loss.beta={self.beta} must be within 0..1 (1 excluded)")
 
-    def weighed_by(self, class_points: Sequence[int]) -> Balanced:
-        """The loss for so many bought points of each class."""
-        count = torch.tensor(class_points, dtype=torch.float64)
+    def weighed_by(self, class_counts: Sequence[float]) -> Balanced:
+        """The loss for so many labels of each class."""
+        count = torch.tensor(class_counts, dtype=torch.float64)
         bought = count > 0
-        raw = count.clamp(min=1) if self.weighting == "inverse" else (1 - self.beta ** count.clamp(min=1)) / (1 - self.beta)
+        some = torch.where(bought, count, 1.0)
+        raw = some if self.weighting == "inverse" else (1 - self.beta**some) / (1 - self.beta)
         scaled = count.sum().clamp(min=1) / (count / raw).sum().clamp(min=1e-12) / raw
         return replace(self, weights=tuple(torch.where(bought, scaled, 1.0).tolist()))
 
     def __call__(self, logits: Tensor, label: Tensor) -> Tensor:
         if self.weights is None:
-            raise ValueError("a balanced loss needs the bought points of each class before it is used: call weighed_by")
-        if not bool((label != IGNORE).any()):
+            raise ValueError("a balanced loss needs the labels of each class before it is used: call weighed_by")
+        known = (label != IGNORE).sum()
+        if not bool(known):
             return logits.sum() * 0
         weight = torch.tensor(self.weights, dtype=torch.float32, device=logits.device)
-        return functional.cross_entropy(logits.float(), label, weight, ignore_index=IGNORE)
+        return functional.cross_entropy(logits.float(), label, weight, ignore_index=IGNORE, reduction="sum") / known
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,16 @@ class Lovasz:
         return surrogate + self.cross_entropy * functional.cross_entropy(logits, label)
 
 
-def known_share(label: Tensor) -> Tensor:
-    """The fraction of voxels with a known label."""
-    return (label != IGNORE).to(torch.float32).mean()
+def over_scenes(loss: Loss, logits: Tensor, batch: Batch) -> Tensor:
+    """The mean over a batch's scenes of their weight times the loss of their own voxels: each scene counts by itself, however many voxels it has."""
+    parts = zip(torch.split(logits, batch.sizes), torch.split(batch.label, batch.sizes), batch.weights, strict=True)
+    return torch.stack([weight * loss(own, label) for own, label, weight in parts]).mean()
+
+
+def voxel_weights(batch: Batch, by_scene: bool) -> Tensor:
+    """What each voxel's label weighs in a loss that is a mean over labelled voxels: f64[V], 0 without a label; `by_scene` as `over_scenes`."""
+    known = (batch.label != IGNORE).to(torch.float64)
+    if not by_scene:
+        return known / known.sum().clamp(min=1)
+    parts = [weight * own / own.sum().clamp(min=1) for own, weight in zip(torch.split(known, batch.sizes), batch.weights, strict=True)]
+    return torch.cat(parts) / len(parts)

@@ -77,8 +77,8 @@ class MeanTeacher(Segmenter):
         self.teacher = deepcopy(net).requires_grad_(False)
 
     @property
-    def predictor(self) -> nn.Module:
-        """The network that is judged and that predicts."""
+    def chosen(self) -> nn.Module:
+        """The one of the two networks that is judged."""
         return self.teacher if self.judge == "teacher" else self.net
 
     def train(self, mode: bool = True) -> MeanTeacher:
@@ -116,7 +116,7 @@ class MeanTeacher(Segmenter):
         labelled = batch.labelled if self.decide_by == "point" else batch.label[batch.inverse] != IGNORE
         target = pseudo_labels(prob, batch.plain.inverse, labelled, self.threshold)
         return Terms(
-            labelled=self.loss(logits, batch.label),
+            labelled=self.labelled_loss(logits, batch),
             pseudo=mean_over_points(logits, batch.inverse, target),
             divergence=divergence(logits, batch.inverse, prob, batch.plain.inverse) if self.kl else None,
             pseudo_share=(target != IGNORE).to(torch.float32).mean(),

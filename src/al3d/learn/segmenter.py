@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from al3d.data.batch import Batch
-from al3d.learn.losses import Counting, Loss
+from al3d.data.draw import Draw
+from al3d.learn.losses import Counting, Loss, over_scenes
+from al3d.learn.prior import PRIOR, Shifted, shift_of
 from al3d.learn.schedules import Constant, Schedule, schedule_of
 from al3d.learn.tiles import Tiles
 from al3d.rng import seed_of
@@ -45,8 +47,10 @@ class Segmenter(pl.LightningModule):
     """Supervised learning from partial labels.
 
     `optimizer` makes an optimiser from parameters; `schedule` is "constant", "cosine" from the full learning rate to 0 over the round's steps,
-    or a schedule (al3d.learn.schedules). Tests and predictions run in tiles of at most `tile_voxels` voxels with a halo of `tile_halo` (see
-    `Tiles`). `pairs` says whether a training batch must carry its scenes without augmentation too.
+    or a schedule (al3d.learn.schedules). `draw`, `draw_exponent` and `draw_floor` say how often a scene is drawn and what its labels weigh (see
+    `al3d.data.draw.Draw`); with `prior` "pool" predictions are corrected by the class shares of the pool (`al3d.learn.prior`). Tests
+    and predictions run in tiles of at most `tile_voxels` voxels with a halo of `tile_halo` (see `Tiles`). `pairs` says whether a
+    training batch must carry its scenes without augmentation too.
     Randomness of a step (dropout) is keyed by (rng, round, step, rank), so a resumed training has the same bits.
     """
 
@@ -63,10 +67,20 @@ class Segmenter(pl.LightningModule):
         round_index: int = 0,
         tile_voxels: int | None = None,
         tile_halo: int = 32,
+        draw: str = "scenes",
+        draw_exponent: float = 1.0,
+        draw_floor: float = 0.1,
+        prior: str = "trained",
+        prior_strength: float = 1.0,
     ) -> None:
         super().__init__()
         self.net, self.classes, self.make_optimizer, self.loss, self.schedule = net, classes, optimizer, loss, schedule_of(schedule)
         self.rng, self.round_index = rng, round_index
+        self.draw = Draw(draw, draw_exponent, draw_floor)
+        if prior not in PRIOR or not 0 <= prior_strength <= 1:
+            raise ValueError(f"learner.prior={prior!r} must be one of {', '.join(PRIOR)} and learner.prior_strength={prior_strength} within 0..1")
+        self.prior, self.prior_strength = prior, prior_strength
+        self.shift: list[float] | None = None
         self.tiles = Tiles(tile_voxels, tile_halo)
         self.confusion = MulticlassConfusionMatrix(classes, ignore_index=IGNORE, validate_args=False)
         self.total: I64 | None = None
@@ -76,13 +90,26 @@ class Segmenter(pl.LightningModule):
 
     @property
     def predictor(self) -> nn.Module:
-        """The network that is judged and that predicts."""
+        """The network that is judged and that predicts, its logits shifted where a `shift` was set."""
+        return self.chosen if self.shift is None else Shifted(self.chosen, self.shift)
+
+    @property
+    def chosen(self) -> nn.Module:
+        """The one of several networks that is judged."""
         return self.net
 
-    def weigh(self, class_points: Sequence[int]) -> None:
-        """Tell a loss that depends on it how many points of each class were bought up to this round."""
+    def correct(self, trained: Sequence[float], pool: Sequence[float]) -> None:
+        """Shift the logits, from the class shares that were trained on to those of the pool, as far as `prior_strength` says."""
+        self.shift = shift_of(np.asarray(pool), np.asarray(trained), self.prior_strength)
+
+    def weigh(self, class_counts: Sequence[float]) -> None:
+        """Tell a loss that depends on it how many labels of each class this round will see."""
         if isinstance(self.loss, Counting):
-            self.loss = self.loss.weighed_by(class_points)
+            self.loss = self.loss.weighed_by(class_counts)
+
+    def labelled_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss of a batch's labelled voxels, which weigh as `draw` says."""
+        return over_scenes(self.loss, logits, batch) if self.draw.weighs else self.loss(logits, batch.label)
 
     def forward(self, batch: Batch) -> Any:
         """The network's output for a batch."""
@@ -96,7 +123,7 @@ class Segmenter(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
-        loss = self.loss(self(batch).logits, batch.label)
+        loss = self.labelled_loss(self(batch).logits, batch)
         self.log("loss", loss.detach(), batch_size=len(batch.index), on_step=True, on_epoch=False)
         return loss
 

@@ -18,9 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from al3d.command import unwrapped
 from al3d.data.sources.card import Card, read_card
 from al3d.data.sources.semantic_kitti_labels import RAW_NAMES
+from al3d.files import read_json
 from al3d.geometry.upright import rotation_to_z
 from al3d.learn.checkpoint import load_weights
 from al3d.predict.frame import Frame
+from al3d.probes.fit import Fitted
+from al3d.probes.net import Describing
 from al3d.run import RunFolder
 from al3d.types import IGNORE, ClassTable, Source
 
@@ -123,7 +126,7 @@ def load(run: Path, round_index: int | None = None, root: Path | None = None, de
         folder=run,
         round_index=index,
         checkpoint=checkpoint,
-        net=_network(config, checkpoint, len(inputs.names), len(classes)).to(target),
+        net=_network(config, checkpoint, inputs, len(classes)).to(target),
         inputs=inputs,
         classes=classes,
         legend=legend,
@@ -196,7 +199,8 @@ def _inputs(run: Path, config: DictConfig) -> Inputs:
     if dataset.inputs is None or dataset.scale.voxel is None:
         raise ValueError(f"{run / 'config.yaml'}: names no inputs or no voxel size: run the same training command again, which writes it anew")
     grid = None if dataset.grid is None else float(dataset.grid)
-    return Inputs(tuple(dataset.inputs), float(dataset.scale.voxel), grid, bool(dataset.center), str(dataset.reduce))
+    reduce = "mean" if "descriptions" in config.net else str(dataset.reduce)
+    return Inputs(tuple(dataset.inputs), float(dataset.scale.voxel), grid, bool(dataset.center), reduce)
 
 
 def _frame(card: Card | None, source: Source | None) -> Frame:
@@ -206,12 +210,15 @@ def _frame(card: Card | None, source: Source | None) -> Frame:
     return Frame(card.factor, rotation_to_z(np.array(card.up)), bool(card.sequences))
 
 
-def _network(config: DictConfig, checkpoint: Path, inputs: int, classes: int) -> torch.nn.Module:
-    net = partial(instantiate(config.net), inputs, classes)()
+def _network(config: DictConfig, checkpoint: Path, inputs: Inputs, classes: int) -> torch.nn.Module:
+    net = partial(instantiate(config.net), len(inputs.names), classes)()
     module = instantiate(config.learner)(net=net, classes=classes, rng=config.rng)
     load_weights(module, checkpoint)
+    if module.prior == "pool":
+        shares = read_json(checkpoint.with_name("prior.json"))
+        module.correct(shares["trained"], shares["pool"])
     predictor: torch.nn.Module = module.eval().predictor
-    return predictor
+    return Describing(predictor, net.descriptions, inputs.names) if isinstance(net, Fitted) else predictor
 
 
 def _device(wanted: str) -> torch.device:

@@ -69,7 +69,9 @@ class RoundRecord:
 
     `miou`, `accuracy` and `iou` are fractions 0..1, None for a class that the test scenes do not have; `confusion` has the true
     class in rows; seconds are wall-clock, `predict_seconds` None when nothing was predicted. `select_on` says by what the judged checkpoint
-    was chosen; `last_miou` is that of the last one, which `miou` is when nothing was chosen.
+    was chosen; `last_miou` is that of the last one, which `miou` is when nothing was chosen. `labelled_shares` and `seen_shares` are each class's share of
+    the labels and of what training saw of them; empty where that is not known. `rows` is how many labelled voxels a probe
+    learned from, None for a network, which counts steps.
     """
 
     round: int
@@ -87,6 +89,9 @@ class RoundRecord:
     predict_seconds: float | None
     select_on: str = "none"
     last_miou: float | None = None
+    labelled_shares: tuple[float, ...] = ()
+    seen_shares: tuple[float, ...] = ()
+    rows: int | None = None
 
     @property
     def chosen_on(self) -> str:
@@ -237,11 +242,18 @@ def _record(fields: Fields, purchase: Purchase) -> RoundRecord:
         predict_seconds=None if seconds.absent("predict") else seconds.number("predict"),
         select_on="none" if fields.absent("select_on") else fields.word("select_on"),
         last_miou=None if fields.absent("miou_of") else fields.inner("miou_of").number("last", 0.0, 1.0),
+        labelled_shares=_shares_of(fields, "labelled_shares"),
+        seen_shares=_shares_of(fields, "seen_shares"),
+        rows=None if fields.absent("rows") else fields.count("rows"),
     )
     if not len(record.iou) == len(record.confusion) == len(purchase.class_points):
         lengths = f"{len(record.iou)} classes in 'iou', {len(record.confusion)} in 'confusion', {len(purchase.class_points)} in the purchase"
         raise ValueError(f"{fields.path}: {lengths}: the files are of different runs")
     return record
+
+
+def _shares_of(fields: Fields, key: str) -> tuple[float, ...]:
+    return () if fields.absent(key) else tuple(value or 0.0 for value in fields.numbers(key, 0.0, 1.0))
 
 
 def _check_round(fields: Fields, round_: int) -> None:

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from al3d.data.draw import unlike
 from al3d.report.rounds import RoundRecord, check_classes
 from al3d.types import ClassTable
 
@@ -27,7 +28,7 @@ def round_table(record: RoundRecord, classes: ClassTable, previous: RoundRecord 
     rows = [_class_cells(record, classes, previous, index) for index in range(len(classes))]
     blocks = 1 if len(rows) <= ONE_BLOCK else 2
     height = -(-len(rows) // blocks)
-    table = _table(_title(record, previous), _caption(record))
+    table = _table(_title(record, previous), "\n".join([_caption(record), *unlike_labels(record, classes)]))
     for block in range(blocks):
         _class_columns(table, first=block == 0)
     for index in range(height):
@@ -139,11 +140,19 @@ def _caption(record: RoundRecord) -> str:
     spent = f"buying {duration(bought.seconds)}, training {duration(record.train_seconds)}, testing {duration(record.test_seconds)}"
     lines = [
         f"{role} {bought.name} bought {bought.points:,} points: {where}",
-        f"{record.steps:,} steps, loss {record.loss:.4g}; {spent}",
+        f"{f'{record.steps:,} steps' if record.rows is None else f'{record.rows:,} labelled voxels'}, loss {record.loss:.4g}; {spent}",
     ]
     if bought.unknown_points:
         lines.append(f"{bought.unknown_points:,} bought points have no class; the shares leave them out")
     return "\n".join(lines)
+
+
+def unlike_labels(record: RoundRecord, classes: ClassTable) -> list[str]:
+    """Lines of warning where what training saw is not what the labels say, the worst class first; at most three."""
+    pairs = [(record.seen_shares[number], record.labelled_shares[number], number) for number in unlike(record.seen_shares, record.labelled_shares)]
+    worst = sorted(pairs, key=lambda pair: min(pair[:2]) / max(pair[:2]))[:3]
+    lines = [f"training saw {classes.names[number]} as {percent(seen)} % of its labels, {percent(own)} % they are" for seen, own, number in worst]
+    return [*lines, "  learner.draw=labels learner.draw_exponent=1 lets it see the labels as they are"] if lines else []
 
 
 def counted(count: int, noun: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 from al3d.progress import console
 from al3d.run import first_process
 from al3d.types import F32, Bool, Partition, Scene
+from al3d.units.smallest import regions_of, smallest_asked
 from al3d.units.supervoxel import Supervoxel
-from al3d.units.voxel import VoxelUnit
 
 #: The usual seed is kept while it gives between a third of and three times the wanted number of regions.
 KEPT = 3.0
@@ -28,8 +28,6 @@ SPARSER = 3.0
 SAMPLE = 20_000
 #: No seed is tried below this part of the scene's extent.
 FINEST = 500
-#: Regions with less than this part of a scene's mean region are not asked for, and none with this many points is refused.
-SMALL_PART, MOST_REFUSED = 0.05, 100
 
 
 @dataclass(frozen=True)
@@ -82,21 +80,12 @@ class Auto:
         voxel, least = fitting_voxel(scene.xyz, self.voxel)
         seed = max(self._seed(scene, NARROWEST * least), NARROWEST * least)
         voxel = max(least, min(max(voxel, seed / WIDEST), seed / NARROWEST))
-        smallest = int(SMALL_PART * len(scene) / regions_of(scene, seed))
-        return Supervoxel(_short(voxel), _short(seed), self.colour, self.spatial, self.normal, min(MOST_REFUSED, max(1, smallest)))
+        return Supervoxel(_short(voxel), _short(seed), self.colour, self.spatial, self.normal, smallest_asked(scene, seed))
 
     def _seed(self, scene: Scene, least: float) -> float:
         if self.regions / KEPT <= regions_of(scene, self.seed) <= self.regions * KEPT:
             return self.seed
         return fitting_seed(scene, self.regions, nearest_step(self.seed), least)
-
-
-def regions_of(scene: Scene, seed: float) -> int:
-    """About the number of supervoxels with seeds every `seed` metres: the cubes of that size with a twentieth of the mean one's points."""
-    # half a cell off, so that a noisy wall or floor at the lowest coordinate lies within cells and not on their border
-    shifted = replace(scene, xyz=(scene.xyz - scene.xyz.min(axis=0) + np.float32(seed / 2)).astype(np.float32))
-    size = np.bincount(VoxelUnit(seed)(shifted).unit)
-    return int(np.count_nonzero(size >= SMALL_PART * size.mean()))
 
 
 def fitting_voxel(xyz: F32, usual: float) -> tuple[float, float]:

@@ -18,10 +18,10 @@ from al3d.report.compare.figures import BY_METHOD, BY_SEED, POOLED, curve_figure
 from al3d.report.compare.page import document
 from al3d.report.compare.protocol import differences
 from al3d.report.compare.runs import grouped, run_folders
-from al3d.report.compare.sentences import headline, reach_notes, sentence, sentences
-from al3d.report.compare.statistics import Interval, SignFlip
-from al3d.report.compare.study import Options, Outcome, compare, labels_needed, wins_of
-from al3d.report.compare.tables import Column, Sheet, area_sheet, as_csv, as_latex, cost_sheet, latex_text, sheets_of, shown
+from al3d.report.compare.sentences import gain_notes, headline, no_gain, reach_notes, sentence, sentences
+from al3d.report.compare.statistics import Bound, Interval, SignFlip, lower_bound
+from al3d.report.compare.study import Gain, Options, Outcome, compare, labels_needed, wins_of
+from al3d.report.compare.tables import Column, Sheet, area_sheet, as_csv, as_latex, cost_sheet, gain_sheet, latex_text, pooled_wins, sheets_of, shown
 
 from .fake_study import FakeStudy, write, write_run, write_study
 
@@ -579,3 +579,119 @@ def test_a_method_with_one_block_does_not_end_the_ranking(tmp_path):
     assert "Not ranked, since too few of the blocks are shared: badge (supervoxel) on rooms." in written(found)
     lone = compare([folder for folder in tmp_path.iterdir() if "rng1" in folder.name], QUICK)
     assert lone.stabilities == () and "There is no ranking" in written(lone)
+
+
+def with_miou(run, index, miou):
+    """Set the mIoU of a round."""
+    file = run / f"round-{index:02d}" / "metrics.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "miou": miou}))
+
+
+def rising(tmp_path, rises):
+    """Random and redal in two rounds, a block for every rise of random's mIoU; redal is better by 20 points and more in every block."""
+    folders = write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.2}, rngs=range(1, 1 + len(rises)), rounds=2, within=0.0, full=None))
+    for run, rise in zip(folders, rises, strict=False):
+        with_miou(run, 0, 0.4)
+        with_miou(run, 1, 0.4 + rise)
+    return compare([tmp_path], QUICK)
+
+
+def test_where_more_labels_did_not_help_nothing_is_ranked(tmp_path, monkeypatch):
+    printed = io.StringIO()
+    monkeypatch.setattr(console, "file", printed)
+    study = FakeStudy({"random": 0.0, "redal": 0.05}, ("rooms",), rngs=range(1, 7), rounds=3, within=0.02, rise=0.0, full=None)
+    write_study(tmp_path / "runs", study)
+    write_study(tmp_path / "runs", FakeStudy({"random": 0.0, "redal": 0.05}, ("street",), rngs=range(1, 7), rounds=3, within=0.005, full=None))
+    found = write_comparison([tmp_path / "runs"], tmp_path / "study.html", QUICK)
+    refused, ranked = found.outcomes
+    assert (refused.verdict(0.05), ranked.verdict(0.05)) == ("unranked", "beats") and refused.difference.mean > 0.02 and refused.test.p < 0.05
+    last, first = ([100 * run.records[place].miou for run in found.panels[0].line("random (supervoxel)").runs.values()] for place in (-1, 0))
+    bound = lower_bound(np.subtract(last, first))
+    assert bound.low <= 0 and abs(bound.mean) < 0.05
+    numbers = f"{np.mean(last):.1f} - {np.mean(first):.1f} = 0.0 points, 95 % bound {bound.low:.1f} over 6 blocks"
+    words = f"in this training more labels did not help (random (supervoxel): {numbers}): methods cannot be ranked".replace("-", "\u2212")
+    assert gain_notes(found) == [f"rooms: {words}."]
+    page = (tmp_path / "study.html").read_text(encoding="utf-8")
+    assert f"rooms: {words}." in printed.getvalue() and html.escape(words) in page and page.index(html.escape(words)) < page.index('class="findings"')
+    assert "beats random (same unit, same budget) at p &lt; 0.05 on 1 of 1 data set: street" in page.replace("\u00a0", " ")
+    assert "is not ranked against random, which more labels did not help: rooms +" in page.replace("\u00a0", " ")
+    with (tmp_path / "study" / "differences.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["dataset"]: row for row in csv.DictReader(file)}
+    assert rows["rooms"]["verdict"] == "not ranked" and words in rows["rooms"]["note"] and float(rows["rooms"]["difference_points"]) > 2
+    assert rows["street"]["verdict"] == "beats random" and rows["street"]["note"] == ""
+    with (tmp_path / "study" / "more-labels.csv").open(newline="", encoding="utf-8") as file:
+        gains = {row["dataset"]: row for row in csv.DictReader(file)}
+    assert gains["rooms"]["more_labels"] == "did not help: methods cannot be ranked" and float(gains["rooms"]["rise_bound"]) == pytest.approx(bound.low)
+    assert gains["street"]["more_labels"] == "helped" and float(gains["street"]["rise_bound"]) > 0
+    assert [stable.dataset for stable in found.stabilities] == ["street"] and "more labels did not help there: rooms" in page
+    assert pooled_wins(found)["redal (supervoxel)", "random (supervoxel)"] == (6.0, 6), "only those of street"
+    assert "rooms,redal (supervoxel),random (supervoxel),6,6" in (tmp_path / "study" / "wins.csv").read_text(), "the numbers are still there"
+
+
+@pytest.mark.parametrize(
+    ("rises", "helped"),
+    [
+        ((0.01, 0.02, 0.03, 0.02, 0.01, 0.03), True),
+        ((0.01, 0.02, -0.03, 0.02, 0.01, 0.03), False),
+        ((-0.01, -0.02, -0.03, -0.02, -0.01, -0.03), False),
+        ((0.02, 0.02), True),
+        ((0.0, 0.0), False),
+        ((0.0, 0.05), False),
+        ((0.05,), False),
+    ],
+)
+def test_the_limit_is_a_bound_above_zero(tmp_path, rises, helped):
+    found = rising(tmp_path, rises)
+    gain = found.gains[0]
+    assert gain.blocks == len(rises) and gain.rise.mean == pytest.approx(np.mean(rises)) and gain.rise.above_zero == helped
+    assert (gain.first, gain.last) == pytest.approx((0.4, 0.4 + np.mean(rises)))
+    verdict = found.outcomes[0].verdict(0.05)
+    assert (verdict == "unranked") != helped and verdict in ("beats", "untested", "unranked")
+    assert len(found.stabilities) == (helped and len(rises) > 1) and bool(gain_notes(found)) != helped
+
+
+def test_one_block_cannot_show_it(tmp_path):
+    found = rising(tmp_path, (0.05,))
+    assert found.gains[0].rise.low is None
+    words = "in this training more labels did not help (random (supervoxel): 45.0 \u2212 40.0 = +5.0 points, no bound from 1 block): methods cannot be ranked"
+    assert gain_notes(found) == [f"rooms: {words}."]
+    assert "There is no ranking: more labels did not help random on rooms." in written(found)
+    assert sentences(found)["redal (supervoxel)"].startswith("is not ranked against random (same unit, same budget), which more labels did not help: rooms +")
+
+
+def test_without_random_it_cannot_be_checked_and_the_rest_stays(tmp_path):
+    write_study(tmp_path, FakeStudy({"entropy": 0.0, "redal": 0.1}, rngs=(1, 2, 3), rounds=2, rise=0.0, full=None))
+    found = compare([tmp_path], QUICK)
+    note = "rooms: no run of random was given, so it could not be checked whether more labels helped in this training."
+    assert found.gains == () and gain_notes(found) == [note] and note in written(found)
+    assert [stable.dataset for stable in found.stabilities] == ["rooms"] and {one.verdict(0.05) for one in found.outcomes} == {"alone"}
+    assert [row[-1] for row in gain_sheet(found).rows] == ["not checked: no random"]
+    assert pooled_wins(found)["redal (supervoxel)", "entropy (supervoxel)"] == (3.0, 3)
+
+
+def test_each_baseline_answers_for_the_methods_of_its_unit(tmp_path):
+    units = {"random": "supervoxel", "redal": "supervoxel", "hpal": "point"}
+    write_study(tmp_path, FakeStudy({"random": 0.0, "redal": 0.1, "hpal": 0.1}, rngs=range(1, 7), rounds=2, within=0.005, full=None, units=units))
+    for rng in range(1, 7):
+        run = write_run(tmp_path, "rooms", "random", "random", rng, FakeStudy({"random": 0.0}, rounds=2, units={"random": "point"}))
+        with_miou(run, 1, 0.3)
+        with_miou(run, 0, 0.4)
+    found = compare([tmp_path], QUICK)
+    assert {one.method: one.verdict(0.05) for one in found.outcomes} == {"redal (supervoxel)": "short", "hpal (point)": "unranked"}
+    assert found.stabilities == () and not found.ranks("rooms", "2.0 percent"), "a ranking would mix both"
+    assert len(gain_notes(found)) == 1 and "(random (point): 30.0 \u2212 40.0" in gain_notes(found)[0]
+
+
+def test_a_method_that_cannot_be_ranked_on_one_data_set():
+    gain = Gain("b", "random", "2.0 percent", 6, 0.4, 0.41, Bound(0.01, -0.005))
+    refused = Outcome(
+        "b", "redal", "random", "", 6, Interval(0.02, 0.01, 0.03), test=SignFlip(0.01, exact=True, smallest=0.001), adjusted=0.01, reach=0.01, gain=gain
+    )
+    assert refused.verdict(0.05) == "unranked" and headline([refused, outcome("a", "even")], 0.05) == "even"
+    assert sentence([outcome("a", "beats"), refused], 0.05) == (
+        "beats random (same unit, same budget) at p < 0.05 on 1 of 1 data set: a +2.0 [+1.0, +3.0]; "
+        "is not ranked against random, which more labels did not help: b +2.0 [+1.0, +3.0] from 6 blocks"
+    )
+    assert no_gain(gain) == (
+        "in this training more labels did not help (random: 41.0 \u2212 40.0 = +1.0 points, 95 % bound \u22120.5 over 6 blocks): methods cannot be ranked"
+    )

@@ -12,6 +12,7 @@ from scipy import stats
 
 from al3d.report.compare.statistics import (
     DRAWS,
+    Bound,
     SignFlip,
     blocks_needed,
     bootstrap,
@@ -19,6 +20,7 @@ from al3d.report.compare.statistics import (
     firsts,
     holm,
     kendall,
+    lower_bound,
     resamples,
     sign_flip,
     smallest_p,
@@ -242,3 +244,41 @@ def test_who_is_first_and_who_wins():
     assert firsts(close, ["a"] * 4, ("k",), 4000) == pytest.approx([0.5, 0.5], abs=0.03)
     wins = win_shares({"x": {("a", "1"): 0.5, ("a", "2"): 0.5}, "y": {("a", "1"): 0.4, ("a", "2"): 0.5, ("a", "3"): 9.0}})
     assert wins == {("x", "y"): (1.5, 2), ("y", "x"): (0.5, 2)}
+
+
+def test_the_lower_bound_is_that_of_student():
+    values = generator("lower bound").normal(0.01, 0.02, 7)
+    found = lower_bound(values)
+    assert found.mean == pytest.approx(values.mean())
+    assert found.low == pytest.approx(stats.t.interval(0.90, 6, values.mean(), stats.sem(values))[0])
+    assert lower_bound(values, level=0.99).low < found.low
+    p = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+    assert lower_bound(values, level=1 - p).low == pytest.approx(0, abs=1e-12), "where p is 0.05, the bound of 95 % is 0"
+
+
+def test_the_lower_bound_goes_by_the_spread_within_strata():
+    strata = ["a"] * 3 + ["b"] * 3
+    apart = np.array([0.01, 0.012, 0.011, 0.1, 0.102, 0.101])
+    found, alone = lower_bound(apart, strata), lower_bound(apart)
+    assert found.mean == pytest.approx(alone.mean) and alone.low < 0.02 < 0.05 < found.low
+    error = np.sqrt(2 * 0.001**2 / 3) / 2
+    assert found.low == pytest.approx(found.mean - stats.t.ppf(0.95, 4) * error)
+    uneven = lower_bound(np.array([0.0, 0.2, 0.2, 0.2]), ["a", "b", "b", "b"])
+    assert uneven.mean == pytest.approx(0.1) and uneven.low < 0, "a stratum of a single block has no spread of its own: it counts with the others"
+
+
+def test_a_bound_above_zero():
+    assert lower_bound(np.array([0.02])) == Bound(0.02, None) and not Bound(0.02, None).above_zero
+    assert not Bound(0.02, 0.0).above_zero and Bound(0.02, 1e-6).above_zero
+    assert lower_bound(np.array([0.02, 0.02])).above_zero and not lower_bound(np.zeros(3)).above_zero
+    for wrong in (np.zeros(0), np.array([0.1, np.nan])):
+        with pytest.raises(ValueError, match="a bound needs finite differences"):
+            lower_bound(wrong)
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 6, 18])
+def test_the_bound_is_exceeded_by_the_truth_in_one_study_of_twenty(blocks):
+    drawn = generator("bounds", blocks).normal(0.0, SPREAD, (2000, blocks))
+    strata = (SEEDS * 2)[:blocks] if blocks > 6 else None
+    above = np.mean([lower_bound(one, strata).above_zero for one in drawn])
+    assert abs(above - 0.05) < slack(0.05, 2000)

@@ -15,7 +15,7 @@ from al3d.progress import console, stage
 from al3d.report.compare.figures import POOLED, Look, curve_figure, drawn, forest_figure, layouts_of, looks, wins_figure
 from al3d.report.compare.page import document
 from al3d.report.compare.runs import grouped
-from al3d.report.compare.sentences import reach_notes, sentences
+from al3d.report.compare.sentences import gain_notes, reach_notes, sentences
 from al3d.report.compare.study import Comparison, Options, compare
 from al3d.report.compare.tables import as_csv, as_latex, curve_sheet, pooled_wins, round_sheet, sheets_of
 from al3d.report.style import settings
@@ -54,6 +54,8 @@ def write_comparison(folders: Sequence[Path], out: Path, options: Options | None
         _write(beside / f"{sheet.name}.tex", as_latex(sheet))
     _write(out, document(comparison, sheets, forest, charts, look, beside.name))
     if not quiet:
+        for words in gain_notes(comparison):
+            console.print(words, markup=False)
         for method, words in sentences(comparison).items():
             console.print(f"{method} {words}.", markup=False)
         for words in reach_notes(comparison):

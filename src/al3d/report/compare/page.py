@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from al3d.report.compare.axes import Axis
 from al3d.report.compare.figures import BY_METHOD, BY_SEED, COLUMNS, MOST_BANDS, POOLED, Look, layouts_of
 from al3d.report.compare.runs import grouped
-from al3d.report.compare.sentences import headline, reach_notes, sentences
+from al3d.report.compare.sentences import gain_notes, headline, reach_notes, sentences
 from al3d.report.compare.statistics import LEAST_BLOCKS
 from al3d.report.compare.study import Comparison, Panel
-from al3d.report.compare.tables import Cell, Column, Sheet, pooled_wins, shown
+from al3d.report.compare.tables import Cell, Column, Sheet, pooled_wins, shown, unranked
 from al3d.report.page import Content, Safe, element, folded, join, page
 from al3d.report.published import curves_for
 from al3d.report.table import counted
 
 #: Charts by (data set, axis, layout), layouts as in `figures.layouts_of`.
 Charts = Mapping[tuple[str, str, str], str]
-MARKS = {"beats": "\u25b2", "worse": "\u25bc", "even": "\u2248", "short": "?", "untested": "?", "alone": "\u2013"}
+MARKS = {"beats": "\u25b2", "worse": "\u25bc", "even": "\u2248", "short": "?", "untested": "?", "unranked": "?", "alone": "\u2013"}
 #: What the switch calls the layouts.
 LAYOUTS = {POOLED: "all in one", BY_SEED: "seed by seed", BY_METHOD: "method by method"}
 #: More methods than these have their names upright above the win matrix.
@@ -78,13 +78,14 @@ def document(comparison: Comparison, sheets: Sequence[Sheet], forest: str | None
         element("h2", "Against random, at the same unit and budget"),
         *_forest(comparison, forest),
         folded("As a table", _sheet(by_name["differences"])),
+        folded("Did more labels help?", _sheet(by_name["more-labels"])),
         element("h2", "Learning curves"),
         _curves(comparison, charts, look),
         _titled(by_name["areas"]),
         element("h2", "Win matrix"),
         _wins(comparison),
         _labels(comparison, by_name["labels-needed"]),
-        _titled(by_name["stability"], "There is no ranking: no two methods of one budget share two blocks."),
+        _titled(by_name["stability"], _no_ranking(comparison)),
         _titled(by_name["rare-classes"], f"No class has less than {100 * comparison.options.rare_share:g} % of the points (--rare)."),
         *(folded(sheet.title, _sheet(sheet, heat=True)) for sheet in classes),
         _titled(by_name["cost"]),
@@ -117,22 +118,23 @@ def _span(counts: Sequence[int]) -> str:
 
 
 def _findings(comparison: Comparison) -> Safe:
-    """A sentence per method, the mark before it that of the best verdict it has anywhere; then what the study is too small for."""
+    """Where more labels did not help; a sentence per method, its mark that of the best verdict it has anywhere; what the study is too small for."""
     items = []
     for method, words in sentences(comparison).items():
         kind = headline(comparison.of(method), comparison.options.level)
         items.append(
             element("li", Safe(f'<span class="mark" aria-hidden="true">{MARKS[kind]}</span>'), element("b", method), f" {_unbroken(words)}.", class_=kind)
         )
+    helped = [element("div", words, class_="card warning") for words in gain_notes(comparison)]
     if not items:
-        return element("p", "Only random selection was given: there is nothing to compare it with.")
+        return join([*helped, element("p", "Only random selection was given: there is nothing to compare it with.")])
     notes = [element("div", words, class_="card warning") for words in reach_notes(comparison)]
     if all(outcome.difference is None for outcome in comparison.outcomes):
         words = "Nothing could be compared with random: run acquire=random with the same unit, budget, seed and rng, and give those folders too."
-        return join([element("ul", *items, class_="findings"), element("div", words, class_="card warning")])
+        return join([*helped, element("ul", *items, class_="findings"), element("div", words, class_="card warning")])
     share = f"{100 * (1 - comparison.options.level):g}"
     note = f"Numbers: difference of area under the budget curve to random, in points of mIoU, with its {share} % interval."
-    return join([element("ul", *items, class_="findings"), *notes, element("p", note, class_="note")])
+    return join([*helped, element("ul", *items, class_="findings"), *notes, element("p", note, class_="note")])
 
 
 def _unbroken(words: str) -> str:
@@ -279,11 +281,19 @@ def _key(look: Look) -> Safe:
     return Safe(f'<svg width="30" height="14" fill="{colour}" stroke="{colour}" stroke-width="0" aria-hidden="true">{line}{shapes[look.marker]}</svg>')
 
 
+def _no_ranking(comparison: Comparison) -> str:
+    refused = unranked(comparison)
+    if refused:
+        return f"There is no ranking: more labels did not help random on {', '.join(refused)}."
+    return "There is no ranking: no two methods of one budget share two blocks."
+
+
 def _wins(comparison: Comparison) -> Safe:
-    wins = pooled_wins(comparison)
+    wins, refused = pooled_wins(comparison), unranked(comparison)
+    left_out = f" Left out, since more labels did not help there: {', '.join(refused)}; wins.csv has their blocks." if refused else ""
     names = [name for name in comparison.methods if any(name in pair for pair in wins)]
     if len(names) < 2:
-        return element("p", "There are no two methods with a block in common.")
+        return element("p", f"There are no two methods with a block in common.{left_out}")
     rows = []
     for one in names:
         cells = [element("th", one, scope="row")]
@@ -293,6 +303,7 @@ def _wins(comparison: Comparison) -> Safe:
         rows.append(element("tr", *cells))
     head = element("thead", element("tr", element("th", "beats", scope="col"), *(element("th", name, scope="col") for name in names)))
     note = "Blocks, over all data sets, in which the method of the row has a larger area than that of the column; a tie is one half. Units may differ."
+    note += left_out
     table = element("table", head, element("tbody", *rows), class_=f"matrix{' upright' if len(names) > UPRIGHT else ''}")
     return join([element("div", table, class_="card"), element("p", note, class_="note")])
 
@@ -353,6 +364,8 @@ def _method(comparison: Comparison) -> list[str]:
         "Holm's correction counts the methods that were tested on a data set; over several data sets nothing is corrected. "
         f"Intervals: percentile bootstrap over blocks within each seed method, {options.draws:,} keyed draws, widened for few blocks. They and the test speak "
         "of other random seeds on the same data set and seed methods, not of other data sets.",
+        "Whether methods can be ranked at all: the mIoU of random's last round minus that of its first, paired within blocks, must have a one-sided 95 % lower "
+        "bound above 0 (Student's t on the stratified mean). Where it has not, no method is called better or worse, and none has a rank.",
         "Within a data set all runs have the same protocol: everything but seed, acquisition, rng and the number of rounds is equal.",
     ]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from al3d.report.compare.statistics import LEAST_BLOCKS, Interval, blocks_needed
-from al3d.report.compare.study import Comparison, Options, Outcome
+from al3d.report.compare.study import Comparison, Gain, Options, Outcome
 from al3d.report.table import counted
 
 AGAINST = "random (same unit, same budget)"
 #: How a verdict stands in a table.
 VERDICTS = {
     **{"beats": "beats random", "worse": "worse than random", "even": "not distinguishable"},
-    **{"short": "too few blocks", "untested": "no p-value", "alone": "not compared"},
+    **{"short": "too few blocks", "untested": "no p-value", "unranked": "not ranked", "alone": "not compared"},
 }
 
 
@@ -25,7 +25,7 @@ def sentences(comparison: Comparison) -> dict[str, str]:
     found = {method: comparison.of(method) for method in comparison.methods if comparison.of(method)}
 
     def rank(method: str) -> tuple[int, int, float, str]:
-        known = [outcome.difference.mean for outcome in found[method] if outcome.difference]
+        known = [outcome.difference.mean for outcome in found[method] if outcome.difference and outcome.verdict(level) != "unranked"]
         mean = sum(known) / len(known) if known else 0.0
         return order.index(headline(found[method], level)), -_count(found[method], "beats", level), -mean, method
 
@@ -52,12 +52,34 @@ def sentence(outcomes: Sequence[Outcome], level: float) -> str:
         parts.append(f"has too few blocks for p < {level:g} against {AGAINST if not parts else 'random'}: {_all(short, blocks=True)}")
     if untested := by_verdict["untested"]:
         parts.append(f"has no p-value against {AGAINST if not parts else 'random'} with fewer than {LEAST_BLOCKS} blocks: {_all(untested, blocks=True)}")
+    if unranked := by_verdict["unranked"]:
+        parts.append(f"is not ranked against {AGAINST if not parts else 'random'}, which more labels did not help: {_all(unranked, blocks=True)}")
     if alone := by_verdict["alone"]:
         reasons = dict.fromkeys(outcome.why for outcome in alone)
         missing = [f"{reason} on {_and([outcome.dataset for outcome in alone if outcome.why == reason])}" for reason in reasons]
         parts.append(f"is not compared with random: {'; '.join(missing)}")
     mixed = dict.fromkeys(outcome.why for outcome in outcomes if outcome.baseline and outcome.why.startswith("protocol"))
     return "; ".join(parts) + (f" ({'; '.join(mixed)})" if mixed else "")
+
+
+def gain_notes(comparison: Comparison) -> list[str]:
+    """Where methods cannot be ranked, since more labels did not help random, and where that could not be checked; a sentence for each baseline."""
+    notes = [f"{gain.dataset}: {no_gain(gain)}." for gain in comparison.gains if not gain.rise.above_zero]
+    checked = {gain.dataset for gain in comparison.gains}
+    without = [panel.dataset for panel in comparison.panels if panel.dataset not in checked]
+    if without:
+        notes.append(f"{_and(without)}: no run of random was given, so it could not be checked whether more labels helped in this training.")
+    return notes
+
+
+def no_gain(gain: Gain) -> str:
+    """Why nothing can be ranked beside a baseline that more labels did not help, with the numbers that say so."""
+    if gain.rise.low is None:
+        bound = f"no bound from {counted(gain.blocks, 'block')}"
+    else:
+        bound = f"95 % bound {_number(gain.rise.low)} over {counted(gain.blocks, 'block')}"
+    rise = f"{100 * gain.last:.1f} \u2212 {100 * gain.first:.1f} = {_number(gain.rise.mean)} points"
+    return f"in this training more labels did not help ({gain.baseline}: {rise}, {bound}): methods cannot be ranked"
 
 
 def reach_notes(comparison: Comparison) -> list[str]:

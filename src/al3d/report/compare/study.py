@@ -16,13 +16,16 @@ from al3d.report.compare.runs import StudyRun, grouped, read_run, run_folders, u
 from al3d.report.compare.statistics import (
     DRAWS,
     LEAST_BLOCKS,
+    Bound,
     Interval,
     SignFlip,
     bootstrap,
     firsts,
     holm,
     kendall,
+    lower_bound,
     sign_flip,
+    stratified_mean,
     win_shares,
     within_reach,
 )
@@ -138,6 +141,22 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What more labels were worth to one baseline: its mIoU 0..1 in its first and its last round, means over blocks, and how surely it rose.
+
+    Where it is not shown to have risen, this training tells no method from another: what they bought did not matter to it.
+    """
+
+    dataset: str
+    baseline: str
+    budget: str
+    blocks: int
+    first: float
+    last: float
+    rise: Bound
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One method against random at its unit and budget on one data set; differences are fractions 0..1.
 
@@ -160,15 +179,18 @@ class Outcome:
     reach: float | None = None
     family: int = 0
     wins: float = 0.0
+    gain: Gain | None = None
 
     def verdict(self, level: float) -> str:
         """What can be said.
 
         beats; worse; even: not distinguishable; short: tested, but no difference could have been called with so few blocks; untested: fewer than
-        `LEAST_BLOCKS`; alone: nothing to compare with.
+        `LEAST_BLOCKS`; unranked: more labels did not help its baseline; alone: nothing to compare with.
         """
         if self.baseline is None or self.difference is None:
             return "alone"
+        if self.gain is not None and not self.gain.rise.above_zero:
+            return "unranked"
         if self.adjusted is None:
             return "untested"
         if self.adjusted >= level:
@@ -203,6 +225,11 @@ class Comparison:
     outcomes: tuple[Outcome, ...]
     stabilities: tuple[Stability, ...]
     left_out: tuple[str, ...] = field(default=())
+    gains: tuple[Gain, ...] = field(default=())
+
+    def ranks(self, dataset: str, budget: str) -> bool:
+        """Whether the methods of a budget may be ranked: more labels helped every baseline there, or none was given."""
+        return all(gain.rise.above_zero for gain in self.gains if (gain.dataset, gain.budget) == (dataset, budget))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -242,7 +269,10 @@ def compare(folders: Sequence[Path], options: Options | None = None) -> Comparis
     left_out += [f"{panel.dataset}: only fully supervised runs, so there is nothing to compare" for panel in panels if not panel.lines]
     panels = [panel for panel in panels if panel.lines]
     outcomes = tuple(outcome for panel in panels for outcome in outcomes_of(panel, chosen))
-    return Comparison(chosen, tuple(panels), outcomes, tuple(stable for panel in panels for stable in stabilities_of(panel, chosen)), tuple(left_out))
+    stabilities = tuple(stable for panel in panels for stable in stabilities_of(panel, chosen))
+    gains = tuple(gain for panel in panels for gain in gains_of(panel))
+    found = Comparison(chosen, tuple(panels), outcomes, stabilities, tuple(left_out), gains)
+    return replace(found, stabilities=tuple(stable for stable in stabilities if found.ranks(stable.dataset, stable.budget)))
 
 
 def _usable(folders: Sequence[Path], options: Options) -> tuple[list[StudyRun], list[str]]:
@@ -289,6 +319,19 @@ def labels_needed(panel: Panel, line: Line) -> list[float | None]:
 def wins_of(panel: Panel, budget: str) -> dict[tuple[str, str], tuple[float, int]]:
     """Who beats whom in how many blocks of this data set, among the methods of one budget."""
     return win_shares({line.name: panel.areas[line.name].miou for line in panel.lines if line.budget == budget})
+
+
+def gains_of(panel: Panel) -> list[Gain]:
+    """What more labels were worth to every baseline of a data set: its last round against its first, paired within blocks."""
+    return [gain_of(panel.dataset, line) for line in panel.lines if line.baseline]
+
+
+def gain_of(dataset: str, line: Line) -> Gain:
+    """What more labels were worth to a line: the mIoU of its runs' last round against that of their first."""
+    strata = [block[0] for block in line.blocks]
+    first, last = (np.array([run.records[place].miou for run in line.runs.values()]) for place in (0, -1))
+    means = (stratified_mean(first, strata), stratified_mean(last, strata))
+    return Gain(dataset, line.name, line.budget, len(strata), *means, lower_bound(last - first, strata))
 
 
 def outcomes_of(panel: Panel, options: Options) -> list[Outcome]:
@@ -482,6 +525,7 @@ def _outcome(panel: Panel, line: Line, options: Options) -> Outcome:
         classes=tuple(float(value) for value in weight @ per_class),
         test=sign_flip(differences, strata, key, options.draws) if enough else None,
         wins=float(np.sum(differences > 0) + 0.5 * np.sum(differences == 0)),
+        gain=gain_of(panel.dataset, baseline),
     )
 
 

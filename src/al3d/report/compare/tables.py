@@ -13,7 +13,7 @@ import numpy as np
 from al3d.report.compare.areas import mean_curve, round_means
 from al3d.report.compare.axes import costs, square_metres
 from al3d.report.compare.runs import StudyRun
-from al3d.report.compare.sentences import VERDICTS
+from al3d.report.compare.sentences import VERDICTS, no_gain
 from al3d.report.compare.statistics import Interval
 from al3d.report.compare.study import (
     TARGETS,
@@ -108,8 +108,8 @@ def latex_text(text: str) -> str:
 def sheets_of(comparison: Comparison) -> list[Sheet]:
     """Every table that people read, in the order of the page."""
     classes = [class_sheet(comparison, panel) for panel in comparison.panels]
-    ordered = [difference_sheet(comparison), area_sheet(comparison), labels_sheet(comparison), stability_sheet(comparison), wins_sheet(comparison)]
-    return [*ordered, rare_sheet(comparison), *classes, cost_sheet(comparison)]
+    ordered = [difference_sheet(comparison), gain_sheet(comparison), area_sheet(comparison), labels_sheet(comparison), stability_sheet(comparison)]
+    return [*ordered, wins_sheet(comparison), rare_sheet(comparison), *classes, cost_sheet(comparison)]
 
 
 def difference_sheet(comparison: Comparison) -> Sheet:
@@ -141,7 +141,7 @@ def difference_sheet(comparison: Comparison) -> Sheet:
                 outcome.wins if outcome.blocks else None,
                 100 * from_seed.mean if from_seed else None,
                 VERDICTS[outcome.verdict(level)],
-                outcome.why or None,
+                "; ".join(filter(None, (outcome.why, no_gain(outcome.gain) if outcome.gain and outcome.verdict(level) == "unranked" else ""))) or None,
             )
         )
     note = (
@@ -150,6 +150,36 @@ def difference_sheet(comparison: Comparison) -> Sheet:
         "been called. Won: blocks in which the method has the larger area, a tie as one half."
     )
     return Sheet("differences", "Each method against random at the same unit and budget", columns, tuple(rows), note)
+
+
+def gain_sheet(comparison: Comparison) -> Sheet:
+    """Whether more labels helped random: without that there is nothing to rank methods by."""
+    columns = (
+        Column("dataset", "data set"),
+        Column("method", "method"),
+        Column("budget", "a round buys"),
+        Column("blocks", "blocks"),
+        Column("first_miou", "first mIoU", 2),
+        Column("last_miou", "last mIoU", 2),
+        Column("rise_points", "rise", 2, signed=True),
+        Column("rise_bound", "95 % bound", 2, signed=True),
+        Column("more_labels", "more labels"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for panel in comparison.panels:
+        gains = [gain for gain in comparison.gains if gain.dataset == panel.dataset]
+        if not gains:
+            rows.append((panel.dataset, *(None,) * (len(columns) - 2), "not checked: no random"))
+        for gain in gains:
+            bound = None if gain.rise.low is None else 100 * gain.rise.low
+            numbers = (100 * gain.first, 100 * gain.last, 100 * gain.rise.mean, bound)
+            told = "helped" if gain.rise.above_zero else "did not help: methods cannot be ranked"
+            rows.append((gain.dataset, gain.baseline, gain.budget, gain.blocks, *numbers, told))
+    note = (
+        "mIoU of random's last round minus that of its first, in points, paired within blocks, with its one-sided lower bound (Student's t). Where the bound "
+        "is not above 0, what was bought did not matter to this training, and no method is called better or worse."
+    )
+    return Sheet("more-labels", "Did more labels help?", columns, tuple(rows), note)
 
 
 def area_sheet(comparison: Comparison) -> Sheet:
@@ -236,6 +266,7 @@ def stability_sheet(comparison: Comparison) -> Sheet:
     )
     without = [f"{name} on {stable.dataset}" for stable in comparison.stabilities for name in stable.without]
     note += f" Not ranked, since too few of the blocks are shared: {', '.join(without)}." if without else ""
+    note += f" Not ranked, since more labels did not help there: {', '.join(refused)}." if (refused := unranked(comparison)) else ""
     return Sheet("stability", "How stable the ranking is", columns, tuple(rows), note)
 
 
@@ -256,13 +287,24 @@ def wins_sheet(comparison: Comparison) -> Sheet:
 
 
 def pooled_wins(comparison: Comparison) -> dict[tuple[str, str], tuple[float, int]]:
-    """Blocks won over all data sets, of how many."""
+    """Blocks won over all data sets on which methods can be ranked, of how many."""
     found: dict[tuple[str, str], tuple[float, int]] = {}
-    for row in wins_sheet(comparison).rows:
-        one, other, won, count = str(row[1]), str(row[2]), float(row[3] or 0), int(row[4] or 0)
-        before = found.get((one, other), (0.0, 0))
-        found[one, other] = (before[0] + won, before[1] + count)
-    return found
+    for panel in comparison.panels:
+        for budget in panel.ranges:
+            for pair, (won, count) in wins_of(panel, budget).items() if comparison.ranks(panel.dataset, budget) else ():
+                before = found.get(pair, (0.0, 0))
+                found[pair] = (before[0] + won, before[1] + count)
+    return {pair: (won, count) for pair, (won, count) in found.items() if count}
+
+
+def unranked(comparison: Comparison) -> list[str]:
+    """The data sets, and budgets where there are several, whose methods cannot be ranked, since more labels did not help random."""
+    return [
+        panel.dataset if len(panel.ranges) == 1 else f"{panel.dataset} ({budget} a round)"
+        for panel in comparison.panels
+        for budget in panel.ranges
+        if not comparison.ranks(panel.dataset, budget)
+    ]
 
 
 def rare_sheet(comparison: Comparison) -> Sheet:

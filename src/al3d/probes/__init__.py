@@ -1,0 +1,1 @@
+"""Descriptions of every point, and the small classifiers that are trained on them."""
