@@ -19,8 +19,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: $(INSTALLED) ## active learning end to end on procedural rooms, ending with a report
-	$(BIN)/python train.py experiment=demo
+demo: $(INSTALLED) ## active learning beside random buying on procedural rooms, in three minutes, ending with a page
+	$(BIN)/python -m al3d.demo
 
 study-plan: $(INSTALLED) ## the cells of the study and how long they take; OSD=/path/to/osd STUDY=core|full
 	$(BIN)/python -m al3d.report.study study=$(STUDY) osd=$(OSD) jobs=$(JOBS) out=$(STUDIES) do=plan
@@ -75,6 +75,8 @@ bench: $(INSTALLED) ## the benchmarks' tables
 	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/descriptors.py
 	$(BIN)/python benchmarks/vision.py
+	$(BIN)/python benchmarks/description.py
+	$(BIN)/python benchmarks/probe.py --only scenes
 
 docs-check: $(INSTALLED) ## links, commands and register of the documents
 	$(BIN)/python -m pytest -q tests/docs

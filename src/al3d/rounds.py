@@ -195,8 +195,8 @@ class Study:
         return Pool(self.store, self.labels, method, self.rng, round_index)
 
 
-def run(study: Study) -> Path:
-    """Do every step that is not done yet and return the report's path (the run folder's, if stopped after one step).
+def run(study: Study, reports: bool = True) -> Path:
+    """Do every step that is not done yet and return the report's path (the run folder's, if stopped after one step, or if it `reports` nothing).
 
     Raises: ValueError when another process works on the same run; DiskFull when there is no space left.
     """
@@ -212,7 +212,7 @@ def run(study: Study) -> Path:
                     first.publish()
                 if study.plan.stop_after == "step":
                     return folder.path
-            return report(study)
+            return report(study) if reports else folder.path
     except OSError as error:
         full = explained(error, folder.path)
         if full is error:

@@ -23,7 +23,7 @@ class Smooth:
     """
 
     over: str = "neighbours"
-    neighbours: int = 8
+    neighbours: int = 4
     times: int = 1
     seed: float = 6.0
 
