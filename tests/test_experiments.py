@@ -336,3 +336,15 @@ def test_every_printed_row_is_in_a_table() -> None:
     swept = {id(value) for table in TABLES for _, found in published_of(table) for value in found}
     left = [value for value in values() if id(value) not in swept]
     assert {value.method for value in left if value.table not in ("comparison on the test split", "supplementary table 7")} == set(NOT_SWEPT)
+
+
+@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - OWN))
+def test_the_papers_draw_scenes_equally_and_train_as_long_as_they_say(name: str) -> None:
+    config = composed(f"experiment={name}")
+    assert config.learner.draw == "scenes" and config.rounds.steps != "auto" and config.learner.prior == "trained"
+
+
+@pytest.mark.parametrize("name", ["rooms", "street", "folder"])
+def test_ones_own_data_is_trained_on_as_it_is_labelled_and_until_it_helps_no_more(name: str) -> None:
+    config = composed(f"dataset={name}")
+    assert config.learner.draw == "labels" and config.rounds.steps == "auto" and config.rounds.epochs is None

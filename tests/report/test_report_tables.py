@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from al3d.report.rounds import read_rounds
-from al3d.report.table import curve_table, duration, percent_label, round_table
+from al3d.report.table import curve_table, duration, percent_label, round_table, unlike_labels
 from al3d.types import ClassTable
 
 from .fake_run import THREE_CLASSES, Fake, make_fake
@@ -80,3 +80,16 @@ def test_small_percentages_and_durations_stay_readable() -> None:
 def test_make_fake_is_deterministic(tmp_path: object, fake: Fake) -> None:
     again = make_fake(fake.run.parent / "again", fake.classes)
     assert read_rounds(again.run) == read_rounds(fake.run)
+
+
+def test_a_round_table_warns_where_training_saw_other_labels_than_there_are(fake: Fake) -> None:
+    """The case that went wrong: table : box : cylinder 65 : 22 : 13 in the labels and 18 : 56 : 26 in what training saw."""
+    record = read_rounds(fake.run)[1]
+    labelled, seen = (0.65, 0.22, 0.13), (0.18, 0.56, 0.26)
+    pad = (0.0,) * (len(fake.classes) - 3)
+    warned = unlike_labels(replace(record, labelled_shares=labelled + pad, seen_shares=seen + pad), fake.classes)
+    assert len(warned) == 4 and fake.classes.names[0] in warned[0] and "18.0" in warned[0] and "65.0" in warned[0] and "learner.draw=labels" in warned[-1]
+    assert not unlike_labels(replace(record, labelled_shares=labelled + pad, seen_shares=(0.6, 0.25, 0.15) + pad), fake.classes)
+    assert not unlike_labels(record, fake.classes), "older runs do not know"
+    printed = _printed(round_table(replace(record, labelled_shares=labelled + pad, seen_shares=seen + pad), fake.classes))
+    assert any("training saw" in line for line in printed)
