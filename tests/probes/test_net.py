@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from al3d.data.jobs import Jobs
 from al3d.data.prepare import prepare
 from al3d.data.sources.folder import Folder
-from al3d.probes.description import Kept, check_scenes, described
+from al3d.features.kept import check_features
+from al3d.probes.description import Kept, described
 from al3d.probes.fit import MOST, RARE, Fitted, chances, gathered
 from al3d.probes.forest import Forest
 from al3d.probes.geometric import Geometric
@@ -156,5 +157,5 @@ def test_descriptions_are_kept_resumed_and_described_alike(tiny_root, tmp_path):
 
 
 def test_scenes_that_cannot_be_described_are_listed(tiny_store):
-    with pytest.raises(ValueError, match=r"geometric cannot describe 2 of 2 scenes of tiny:\n  scene 't_1' has 3 attributes"):
-        check_scenes(tiny_store, Geometric(0.1, ("intensity",)), ["t_1", "t_2"])
+    with pytest.raises(ValueError, match=r"geometric features cannot describe 2 of 2 scenes of tiny:\n  scene 't_1' has 3 attributes"):
+        check_features(tiny_store, Geometric(0.1, ("intensity",)), ["t_1", "t_2"])

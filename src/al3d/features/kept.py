@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from al3d.data.jobs import Jobs, Light
 from al3d.data.prepare import each_missing, save
 from al3d.data.store import Store
 from al3d.files import whole_file
-from al3d.types import FeatureExtractor, Partitioner
+from al3d.types import FeatureExtractor, Partitioner, Scene
 
 
 def keep_features(store: Store, features: FeatureExtractor, unit: Partitioner | None, ids: Sequence[str], jobs: Jobs) -> None:
@@ -33,7 +34,15 @@ def keep_features(store: Store, features: FeatureExtractor, unit: Partitioner | 
     each_missing(folder, features.identity, file, partial(_write, store, Light(features), unit), todo, hands, words)
 
 
-def check_features(store: Store, features: FeatureExtractor, ids: Sequence[str]) -> None:
+class Checked(Protocol):
+    """What can say beforehand that a scene cannot be described."""
+
+    @property
+    def name(self) -> str: ...
+    def check(self, scene: Scene) -> None: ...
+
+
+def check_features(store: Store, features: Checked, ids: Sequence[str]) -> None:
     """Refuse scenes that the features cannot describe, before any is described. Raises: ValueError with the first five and how many there are."""
     broken = []
     for name in ids:

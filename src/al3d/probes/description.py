@@ -15,6 +15,7 @@ from al3d.data.jobs import Jobs, Light
 from al3d.data.prepare import each_missing, lock_of, save
 from al3d.data.store import Store, mapped
 from al3d.data.voxelise import mean_rows, voxelise
+from al3d.features.kept import check_features
 from al3d.files import read_json, whole_file, write_json
 from al3d.locks import held
 from al3d.progress import track
@@ -80,7 +81,7 @@ class Kept:
         names = [name for split in sorted(self.store.splits) for name in self.store.splits[split]]
         for part in self.parts:
             todo = [name for name in names if not self.file(part, name).is_file()]
-            check_scenes(self.store, part, todo)
+            check_features(self.store, part, todo)
             folder, hands = self.file(part, "-").parent, jobs if part.parallel else Jobs()
             words = f"{self.store.name}: description {part.name}"
             each_missing(folder, part.identity, partial(self.file, part), partial(_write, self, Light(part)), names, hands, words)
@@ -101,19 +102,6 @@ class Kept:
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
         constant = deviation <= 1e-4 * np.maximum(np.abs(mean), 1e-3)
         return {"voxels": count, "mean": mean.tolist(), "deviation": np.where(constant, 1.0, deviation).tolist()}
-
-
-def check_scenes(store: Store, part: Description, names: Sequence[str]) -> None:
-    """Refuse scenes that cannot be described before any is. Raises: ValueError with the first five and how many there are."""
-    broken = []
-    for name in names:
-        try:
-            part.check(store.scene(name))
-        except (ValueError, FileNotFoundError) as error:
-            broken.append(str(error))
-    if broken:
-        more = f"\n  and {len(broken) - 5} more" if len(broken) > 5 else ""
-        raise ValueError(f"{part.name} cannot describe {len(broken)} of {len(names)} scenes of {store.name}:\n  " + "\n  ".join(broken[:5]) + more)
 
 
 def described(parts: Sequence[Description], scene: Scene, size: float) -> F32:
