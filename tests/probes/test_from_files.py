@@ -66,7 +66,7 @@ def test_a_prepared_data_set_keeps_their_means(tiny_store: Store, tmp_path: Path
     assert np.allclose(kept.rows("t_1"), expected, atol=5e-3)
     (tmp_path / "t_2.npy").unlink()
     np.save(tmp_path / "v_1.npy", rows_of("short", 7, 3))
-    with pytest.raises(ValueError, match=r"(?s)file cannot describe 2 of 8 scenes of tiny:.*'t_2' has no .*t_2\.npy.*v_1\.npy has 7 rows"):
+    with pytest.raises(ValueError, match=r"(?s)file features cannot describe 2 of 8 scenes of tiny:.*'t_2' has no .*t_2\.npy.*v_1\.npy has 7 rows"):
         Kept(tiny_store, (FromFiles(tmp_path),), 0.1).prepare(Jobs())
 
 

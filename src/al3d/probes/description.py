@@ -55,7 +55,7 @@ class Description(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """The descriptions of a prepared data set's voxels of `size` metres, side by side; `mean` and `deviation` f64[D] are over the training voxels."""
+    """The descriptions of a prepared data set's voxels of `size` metres, side by side, and how their columns spread over the training voxels."""
 
     store: Store
     parts: tuple[Description, ...]
