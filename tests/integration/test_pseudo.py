@@ -51,7 +51,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
     def make(run_folder: Path, *more: str) -> list[str]:
 
-        return ["unit@seed.unit=kmeans", *SMALL, f"paths.data={data}", f"paths.run={run_folder}", *more]
+        return ["unit@seed.unit=kmeans", *SMALL, "paths.shared=null", f"paths.data={data}", f"paths.run={run_folder}", *more]
 
     return make
 
