@@ -515,9 +515,7 @@ def trained_module(study: Study, index: int, weights: Path) -> Segmenter:
     """The network of round `index` with trained weights, ready to predict."""
     module = fresh_module(study, index)
     load_weights(module, weights)
-    if module.prior == "pool":
-        shares = read_json(study.folder.prior(index))
-        module.correct(shares["trained"], shares["pool"])
+    module.correct_beside(weights)
     return module
 
 

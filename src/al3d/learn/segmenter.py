@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from al3d.data.batch import Batch
 from al3d.data.draw import Draw
+from al3d.files import read_json
 from al3d.learn.losses import Counting, Loss, over_scenes
 from al3d.learn.prior import PRIOR, Shifted, shift_of
 from al3d.learn.schedules import Constant, Schedule, schedule_of
@@ -97,6 +99,12 @@ class Segmenter(pl.LightningModule):
     def chosen(self) -> nn.Module:
         """The one of several networks that is judged."""
         return self.net
+
+    def correct_beside(self, weights: Path) -> None:
+        """Shift the logits by the class shares that lie beside a round's `weights`, if predictions are to be corrected by the pool's."""
+        if self.prior == "pool":
+            shares = read_json(weights.with_name("prior.json"))
+            self.correct(shares["trained"], shares["pool"])
 
     def correct(self, trained: Sequence[float], pool: Sequence[float]) -> None:
         """Shift the logits, from the class shares that were trained on to those of the pool, as far as `prior_strength` says."""

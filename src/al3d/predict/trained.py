@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 from al3d.command import unwrapped
 from al3d.data.sources.card import Card, read_card
 from al3d.data.sources.semantic_kitti_labels import RAW_NAMES
-from al3d.files import read_json
 from al3d.geometry.upright import rotation_to_z
 from al3d.learn.checkpoint import load_weights
 from al3d.predict.frame import Frame
@@ -214,9 +213,7 @@ def _network(config: DictConfig, checkpoint: Path, inputs: Inputs, classes: int)
     net = partial(instantiate(config.net), len(inputs.names), classes)()
     module = instantiate(config.learner)(net=net, classes=classes, rng=config.rng)
     load_weights(module, checkpoint)
-    if module.prior == "pool":
-        shares = read_json(checkpoint.with_name("prior.json"))
-        module.correct(shares["trained"], shares["pool"])
+    module.correct_beside(checkpoint)
     predictor: torch.nn.Module = module.eval().predictor
     return Describing(predictor, net.descriptions, inputs.names) if isinstance(net, Fitted) else predictor
 
