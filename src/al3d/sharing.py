@@ -33,7 +33,7 @@ LATER_ROUNDS = ("base", "init", "initial", "initial_per", "optimizer", "step")
 #: What a first round leaves, in the order in which it is taken over: a file says that the ones before it are there.
 SEED, FILES = "labels-00", ("labelled.json", "train.json", "best.ckpt", "last.ckpt", "metrics.json")
 #: Libraries whose versions may change a bit.
-LIBRARIES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "numba", "scipy", "scikit-learn")
+LIBRARIES = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "numba", "scipy", "scikit-learn", "lightgbm")
 CARD = "first_round.json"
 
 
