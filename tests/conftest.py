@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from plyfile import PlyData, PlyElement
 
 from al3d.data.extras import ColourDiscontinuity, SurfaceVariation
@@ -14,6 +13,7 @@ from al3d.data.prepare import prepare
 from al3d.data.sources.folder import Folder
 from al3d.data.store import Store
 from al3d.rng import generator
+from al3d.threads import limit_threads
 from al3d.units.supervoxel import Supervoxel
 
 TINY_CARD = """name: tiny
@@ -24,7 +24,7 @@ splits:
 scale: {voxel: 0.05, supervoxel_voxel: 0.05, supervoxel_seed: 0.4, neighbours: 20}
 """
 # Several test processes share the cores: with one thread each they take a tenth of the time.
-torch.set_num_threads(1)
+limit_threads(1)
 
 _COLOURS = np.array([[140, 110, 80], [210, 60, 50], [60, 80, 200]])
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numba
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -42,6 +40,7 @@ from al3d.run import RunFolder, features_name, first_process, identity_hash, wai
 from al3d.sharing import Sharing, first_round
 from al3d.sparse.backend import Own
 from al3d.sparse.engine import engine_name
+from al3d.threads import limit_threads
 from al3d.types import PENULTIMATE, Source
 
 #: What may change between restarts: how a run is executed, and how far it goes.
@@ -420,17 +419,6 @@ def make_trainer(settings: Mapping[str, Any], max_steps: int = -1, **options: An
 def plain(config: DictConfig) -> Tree:
     """A configuration as nested dictionaries, interpolations resolved."""
     return cast(Tree, OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-
-
-def limit_threads(threads: int | None) -> None:
-    """Use so many threads in this process; passive waiting, because spinning slows shared cores down up to ten times."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if threads is None:
-        return
-    if threads < 1:
-        raise ValueError(f"trainer.threads={threads}: give at least 1, or null for the library's choice")
-    torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, os.cpu_count() or 1))
 
 
 def quiet_libraries() -> None:

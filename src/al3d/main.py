@@ -5,8 +5,9 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from al3d.command import plain_errors as plain_errors
-from al3d.compose import chosen_methods, data_source, is_probe, limit_threads, prepared, prepared_descriptions, quiet_libraries, say, study_of
+from al3d.compose import chosen_methods, data_source, is_probe, prepared, prepared_descriptions, quiet_libraries, say, study_of
 from al3d.rounds import run
+from al3d.threads import limit_threads
 
 
 def train(config: DictConfig) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from al3d.command import key_values, plain_errors, whole_number
-from al3d.compose import limit_threads, quiet_libraries
+from al3d.compose import quiet_libraries
 from al3d.files import read_json, remove_leftovers, whole_file, write_json
 from al3d.predict.pieces import CHUNK, IN_MEMORY, Voxelised, survey, voxelised
 from al3d.predict.scans import FileReader, Reader, ScanFile, SceneReader, ending_of, fields_of, find_scans
@@ -24,6 +24,7 @@ from al3d.predict.usage import USAGE
 from al3d.predict.written import ENDINGS, FIELDS, SAME, WRITERS, Result, check_format
 from al3d.progress import Stage, console, stage
 from al3d.run import differing_keys
+from al3d.threads import limit_threads
 from al3d.types import IGNORE, U8, Array, Source
 
 #: Each option with its default; None must be given.

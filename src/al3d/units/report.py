@@ -25,7 +25,7 @@ from rich import box
 from rich.table import Table
 
 from al3d.command import plain_errors, unwrapped
-from al3d.compose import data_source, limit_threads
+from al3d.compose import data_source
 from al3d.data.grid import subsample
 from al3d.files import whole_file
 from al3d.geometry.camera import overview
@@ -33,6 +33,7 @@ from al3d.geometry.render import disc_radius, render
 from al3d.progress import console, stage, track
 from al3d.report.drawing import CEILING_FROM, ELEVATION, NEAR_SHARE, WIDE, class_colors, has_ceiling
 from al3d.report.style import ACCENT, INK, MUTED, bare, settings
+from al3d.threads import limit_threads
 from al3d.types import I32, I64, IGNORE, U8, Array, ClassTable, Partitioner, Scene, Source
 from al3d.units.published import layout_of, write_ids, write_regions
 from al3d.units.quality import Measured, Summary, class_borders, measure, neighbours_of, summary
