@@ -52,14 +52,17 @@ def main() -> None:
     parser.add_argument("--osd", default="../shared/data/osd")
     parser.add_argument("--tiles", default="../shared/data/ign", help="a folder of aerial tiles in the layout of docs/datasets/folder.md")
     parser.add_argument("--net", default="probe", choices=("probe", "minkunet"))
+    parser.add_argument("--data", nargs="+", default=["tables", "tiles", "rooms"], choices=("tables", "tiles", "rooms"))
+    parser.add_argument("--options", nargs="+", default=[], help="further options of every run, such as rounds.init=scratch")
     parser.add_argument("--rngs", type=int, default=6)
     parser.add_argument("--out", type=Path, default=Path("/tmp/gate"))
     parser.add_argument("--runs", type=Path, help="train nothing, read these")
     chosen = parser.parse_args()
     if chosen.runs is None:
-        for name, options in words(chosen.osd, chosen.tiles, chosen.net).items():
-            for rng in range(1, chosen.rngs + 1):
-                train(name, options, chosen.net, rng, chosen.out)
+        options = words(chosen.osd, chosen.tiles, chosen.net)
+        for rng in range(1, chosen.rngs + 1):
+            for name in chosen.data:
+                train(name, [*options[name], *chosen.options], chosen.net, rng, chosen.out)
     found = defaultdict(list)
     for folder in sorted((chosen.runs or chosen.out).glob("*-*")):
         records = read_rounds(folder)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from al3d.nets import MinkUNet
 from al3d.progress import console
 from al3d.rng import generator
+from al3d.threads import limit_threads
 
 CLASSES = 13
 CHANNELS = 6
@@ -138,7 +139,7 @@ class SpconvNet(nn.Module):
 
 def measure(library: str, voxels: int, threads: int, width: float) -> dict[str, float]:
     """CPU and wall seconds of the fastest of `STEPS` training steps after the first, and the peak over idle in MiB of all."""
-    torch.set_num_threads(threads)
+    limit_threads(threads)
     torch.manual_seed(0)
     coord = torch.from_numpy(room_voxels(voxels, generator("benchmark", "room", voxels)))
     feat, label = torch.rand(voxels, CHANNELS), torch.randint(CLASSES, (voxels,))

@@ -20,7 +20,7 @@ def test_an_engine_is_execution(composed, monkeypatch):
     assert studies[0].folder.path == studies[1].folder.path != studies[2].folder.path
     lines = [json.loads(line) for line in (studies[0].folder.path / "execution.jsonl").read_text().splitlines()]
     assert [line["engine"] for line in lines] == ["auto", "grouped"]
-    assert said == [f"sparse convolution: al3d's {name} engine on cpu" for name in ("loop", "grouped", "loop")]
+    assert said == [f"sparse convolution: al3d's {name} engine on cpu" for name in ("fused", "grouped", "loop")]
     assert [study.net().backend.engine for study in studies] == ["auto", "grouped", "loop"]
     assert "engine" not in (studies[1].folder.path / "identity.json").read_text()
 
@@ -35,5 +35,5 @@ def test_a_round_computes_with_the_engine_that_was_asked_for(composed, monkeypat
 
 
 def test_a_wrong_engine_costs_no_time(composed):
-    with pytest.raises(ValueError, match=r"sparse\.engine='fast' is not one of auto, loop, grouped, triton"):
+    with pytest.raises(ValueError, match=r"sparse\.engine='fast' is not one of auto, loop, fused, grouped, triton"):
         study_of(composed("sparse.engine=fast"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numba
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,22 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from al3d.nets import SPVCNN, MinkUNet
-from al3d.sparse import BatchNorm, Conv3d, Geometry, Linear, SparseTensor, TransposedConv3d, convolve, engine, grouped, loop, maps, narrow, normed_convolve
+from al3d.sparse import (
+    BatchNorm,
+    Conv3d,
+    Geometry,
+    Linear,
+    SparseTensor,
+    TransposedConv3d,
+    convolve,
+    engine,
+    fused,
+    grouped,
+    loop,
+    maps,
+    narrow,
+    normed_convolve,
+)
 from al3d.sparse.backend import Kernel, Own, backend_of, engine_of
 
 from .test_convolution import LOW, SIZE, assert_close, dense_kernel, from_dense, to_dense, voxels
@@ -32,7 +48,7 @@ def is_usable(name: str) -> bool:
     return kernels is not None and bool(kernels.usable(CPU))
 
 
-ENGINES = [name for name in ("loop", "grouped", "triton") if is_usable(name)]
+ENGINES = [name for name in ("loop", "fused", "grouped", "triton") if is_usable(name)]
 DOUBLE_ENGINES = [name for name in ENGINES if name != "triton"]
 FORWARD = [Kernel(3), Kernel(5), Kernel(3, 1, 2), Kernel(5, 1, 2), Kernel(2, 2), Kernel(3, 2), Kernel(3, 2, 2), Kernel(5, 2)]
 SHAPES = [shape for one in FORWARD for shape in (one, Kernel(one.size, one.step, one.dilation, transposed=True))] + [Kernel(1), Kernel(7)]
@@ -91,9 +107,9 @@ def twins(coord: Tensor, module: nn.Module, x: SparseTensor, shape: Kernel) -> l
 
 @contextmanager
 def pieces(rows: int) -> Iterator[None]:
-    """Both engines cut what they do into pieces of so many rows."""
+    """All engines cut what they do into pieces of so many rows."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((loop, "CHUNK"), (narrow, "BLOCK"), (grouped, "BLOCK")):
+        for module, name in ((loop, "CHUNK"), (narrow, "BLOCK"), (fused, "BLOCK"), (grouped, "BLOCK")):
             patch.setattr(module, name, rows)
         yield
 
@@ -156,6 +172,22 @@ def test_same_bits_on_rerun_and_batch_items_do_not_mix(name: str, shape: Kernel)
     rows = int((x.geometry.coord(shape.step)[:, 0] == 0).sum())
     torch.testing.assert_close(module(x.with_feat(changed)).feat[:rows], first[0][:rows])
     assert not torch.allclose(module(x.with_feat(changed)).feat[rows:], first[0][rows:])
+
+
+@pytest.mark.parametrize("shape", [Kernel(3), Kernel(3, 2), Kernel(2, 2, transposed=True), Kernel(1)], ids=spelled)
+def test_fused_sums_do_not_depend_on_the_threads(shape: Kernel) -> None:
+    """With as many blocks as give every thread some; the BLAS has its own number of threads again afterwards."""
+    torch.manual_seed(0)
+    coord, module = voxels(3), layer(shape, 12, 20)
+    own = [library.num_threads for library in fused._blas()]
+    found = []
+    with pieces(40):
+        for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):  # type: ignore[attr-defined]
+            numba.set_num_threads(threads)
+            found.append(results(module, sparse_input(coord, shape, 12, "fused", torch.float32)))
+    numba.set_num_threads(1)
+    assert all(torch.equal(a, b) for other in found for a, b in zip(found[0], other, strict=True))
+    assert own == [library.num_threads for library in fused._blas()]
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -235,14 +267,15 @@ def test_joined_normalisation_takes_the_engine() -> None:
 
 def test_auto_goes_by_device_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_triton", lambda: None)
-    assert engine.engine_name("auto", CPU, torch.float32) == "loop"
+    assert engine.engine_name("auto", CPU, torch.float32) == "fused"
+    assert engine.engine_name("auto", CPU, torch.bfloat16) == "loop"
     assert engine.engine_name("auto", CUDA, torch.bfloat16) == "grouped"
     assert engine.engine_name("loop", CUDA, torch.bfloat16) == "loop"
     with pytest.raises(ValueError, match="pip install triton"):
         Own(engine="triton")
     kernels = SimpleNamespace(DTYPES=(torch.float32, torch.bfloat16), usable=lambda device: device.type == "cuda")
     monkeypatch.setattr(engine, "_triton", lambda: kernels)
-    assert engine.engine_name("auto", CPU, torch.float32) == "loop"
+    assert engine.engine_name("auto", CPU, torch.float32) == "fused"
     assert engine.engine_name("auto", CUDA, torch.float32) == "triton"
     assert engine.engine_name("auto", CUDA, torch.float64) == "grouped"
     assert engine.engine_for("triton", CUDA, torch.float32) is kernels
@@ -253,7 +286,7 @@ def test_auto_goes_by_device_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wrong_choices_name_the_option() -> None:
-    with pytest.raises(ValueError, match=r"sparse\.engine='fast' is not one of auto, loop, grouped, triton"):
+    with pytest.raises(ValueError, match=r"sparse\.engine='fast' is not one of auto, loop, fused, grouped, triton"):
         MinkUNet(6, 5, engine="fast")
     with pytest.raises(ValueError, match=r"sparse\.engine='fast'"):
         convolve(torch.zeros(0, 3), torch.zeros(27, 3, 3), Geometry(torch.zeros(0, 4, dtype=torch.int32)).neighbors(1), "fast")

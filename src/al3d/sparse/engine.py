@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from al3d.sparse import grouped, loop
+from al3d.sparse import fused, grouped, loop
 from al3d.sparse.maps import KernelMap
 
 #: What `sparse.engine` may be; "auto" takes what suits the device.
-ENGINES = ("auto", "loop", "grouped", "triton")
+ENGINES = ("auto", "loop", "fused", "grouped", "triton")
 
 
 class Engine(Protocol):
@@ -51,7 +51,7 @@ def engine_name(name: str, device: torch.device, dtype: torch.dtype) -> str:
     if name != "auto":
         return name
     if device.type != "cuda":
-        return "loop"
+        return "fused" if dtype in fused.DTYPES else "loop"
     kernels = _triton()
     return "triton" if kernels is not None and dtype in kernels.DTYPES and kernels.usable(device) else "grouped"
 
@@ -61,7 +61,7 @@ def engine_for(name: str, device: torch.device, dtype: torch.dtype) -> Engine:
     check_engine(name)
     taken = engine_name(name, device, dtype)
     if taken != "triton":
-        return loop if taken == "loop" else grouped
+        return cast(Engine, {"loop": loop, "fused": fused, "grouped": grouped}[taken])
     kernels = _triton()
     if kernels is None or not kernels.usable(device):
         raise ValueError(f"sparse.engine=triton runs on GPUs from compute capability 8.0 on, not on {device}: set sparse.engine=auto")
