@@ -324,8 +324,8 @@ def outcome(code: int, stdout: str, stderr: str) -> dict[str, float] | str:
 
 
 def engines_here(device: str, asked: Sequence[str] | None) -> list[str]:
-    """The engines to measure: those asked for, else all that can run. On a CPU auto is the loop."""
-    known = ["loop", "grouped"] if device == "cpu" else ["auto", "loop", "grouped", "triton"]
+    """The engines to measure: those asked for, else all that can run. On a CPU auto is fused."""
+    known = ["fused", "loop", "grouped"] if device == "cpu" else ["auto", "loop", "grouped", "triton"]
     return list(asked) if asked else [*known, *(["spconv"] if importlib.util.find_spec("spconv") else [])]
 
 
@@ -500,7 +500,7 @@ def options_of(arguments: Iterable[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--voxels", type=int, nargs="+", default=[80_000, 400_000, 1_500_000])
     parser.add_argument("--types", nargs="+", choices=list(BYTES), help="default: all on a GPU, fp32 on a CPU")
-    parser.add_argument("--engines", nargs="+", choices=["auto", "loop", "grouped", "triton", "spconv"], help="default: all that can run")
+    parser.add_argument("--engines", nargs="+", choices=["auto", "fused", "loop", "grouped", "triton", "spconv"], help="default: all that can run")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=5, help="repeats, of which the least counts")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

@@ -347,4 +347,4 @@ def test_the_papers_draw_scenes_equally_and_train_as_long_as_they_say(name: str)
 @pytest.mark.parametrize("name", ["rooms", "street", "folder"])
 def test_ones_own_data_is_trained_on_as_it_is_labelled_and_until_it_helps_no_more(name: str) -> None:
     config = composed(f"dataset={name}")
-    assert config.learner.draw == "labels" and config.rounds.steps == "auto" and config.rounds.epochs is None
+    assert config.learner.draw == "labels" and config.rounds.steps == "auto" and config.rounds.epochs is None and config.rounds.init == "previous"

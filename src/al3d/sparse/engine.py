@@ -1,8 +1,8 @@
 """The door to the convolution: one autograd node, and a choice of engines that compute it.
 
-An engine is a module with `products` and `gradients` (`Engine`): `loop` goes offset by offset and runs anywhere, `grouped` multiplies all
-offsets at once with PyTorch's grouped product, `triton` brings kernels of its own for a GPU. Plain autograd over the same steps takes three
-times as long and nine times the memory, because it keeps every gathered row.
+An engine is a module with `products` and `gradients` (`Engine`): `fused` goes block of rows by block of rows on a CPU, `loop` offset by offset
+anywhere, `grouped` multiplies all offsets at once with PyTorch's grouped product, `triton` brings kernels of its own for a GPU. Plain autograd
+over the same steps takes three times as long and nine times the memory, because it keeps every gathered row.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def check_engine(name: str) -> None:
 
 
 def engine_name(name: str, device: torch.device, dtype: torch.dtype) -> str:
-    """The engine that `name` means for features of that type on that device: for "auto" the loop on a CPU, on a GPU Triton where it runs, else grouped."""
+    """The engine that `name` means for features of that type on that device.
+
+    For "auto" it is on a CPU fused, or the loop for half types; on a GPU Triton where it runs, else grouped.
+    """
     if name != "auto":
         return name
     if device.type != "cuda":

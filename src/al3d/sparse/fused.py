@@ -29,6 +29,8 @@ DTYPES = (torch.float32, torch.float64)
 BLOCK = 1024
 #: The gradient of a single matrix is summed in so many parts, which threads can share.
 PARTS = 16
+#: Up to so many channels on both sides, sums of outer products are faster row by row than by the BLAS.
+NARROW = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +210,24 @@ def _convolve(feat: Any, matrices: Any, turned: bool, source: Any, target: Any, 
                         out[row, c] += sums[i, c]
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _add_outer_products(source: Any, target: Any, feat: Any, grad: Any, total: Any) -> None:
+    """Four pairs at a time, so that a sum is read and written once for four products."""
+    whole = len(source) // 4 * 4
+    for p in range(0, whole, 4):
+        left = feat[source[p]], feat[source[p + 1]], feat[source[p + 2]], feat[source[p + 3]]
+        right = grad[target[p]], grad[target[p + 1]], grad[target[p + 2]], grad[target[p + 3]]
+        for i in range(feat.shape[1]):
+            a, b, c, d = left[0][i], left[1][i], left[2][i], left[3][i]
+            row = total[i]
+            for o in range(grad.shape[1]):
+                row[o] += a * right[0][o] + b * right[1][o] + c * right[2][o] + d * right[3][o]
+    for p in range(whole, len(source)):
+        for i in range(feat.shape[1]):
+            for o in range(grad.shape[1]):
+                total[i, o] += feat[source[p], i] * grad[target[p], o]
+
+
 @numba.njit(cache=True, nogil=True, parallel=True)
 def _outer_products(
     feat: Any,
@@ -223,6 +243,7 @@ def _outer_products(
     threads: int,
 ) -> None:
     """For each task (offset, first block, last block): the sum over its pairs of outer products of both rows."""
+    narrow = max(feat.shape[1], grad.shape[1]) <= NARROW
     for thread in numba.prange(threads):
         left, right = np.empty((size, feat.shape[1]), feat.dtype), np.empty((size, grad.shape[1]), feat.dtype)
         part = np.empty((feat.shape[1], grad.shape[1]), feat.dtype)
@@ -236,6 +257,9 @@ def _outer_products(
                 else:
                     low, high = bounds[b, k], bounds[b, k + 1]
                     if low == high:
+                        continue
+                    if narrow:
+                        _add_outer_products(source[low:high], target[low:high], feat, grad, result[task])
                         continue
                     _gather(source[low:high], feat, left[: high - low])
                     _gather(target[low:high], grad, right[: high - low])
