@@ -1,7 +1,7 @@
 """Does one more purchase of random regions help? mIoU after it less that of the seed's model, over random seeds, with a one-sided 95 % bound.
 
 python benchmarks/gate.py --osd /path/to/osd --tiles /path/to/tiles        # probes: minutes
-python benchmarks/gate.py --net minkunet ...                               # networks: hours on two cores
+python benchmarks/gate.py --net minkunet ...                               # networks: about an hour and a half on two cores, two data sets at a time (--data)
 python benchmarks/gate.py --runs OUT                                       # of runs that are there, one folder DATASET-RNG each
 """
 
