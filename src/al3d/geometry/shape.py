@@ -36,11 +36,24 @@ class Cells(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """What is around every place: `shape` f32[P,5] as SHAPE names it, `level` f32[P,3] heights z as LEVEL names them, `mean` f32[P,F] attributes."""
+    """What is around every place: `shape` f32[P,5] as SHAPE names it, `level` f32[P,3] heights z as LEVEL names them, `mean` f32[P,F] attributes.
 
-    shape: F32
-    level: F32
-    mean: F32
+    They lie side by side in `values` f32[P,8+F]: whoever looks up a place finds all of it in one line of the processor's cache.
+    """
+
+    values: F32
+
+    @property
+    def shape(self) -> F32:
+        return self.values[:, : len(SHAPE)]
+
+    @property
+    def level(self) -> F32:
+        return self.values[:, len(SHAPE) : len(SHAPE) + len(LEVEL)]
+
+    @property
+    def mean(self) -> F32:
+        return self.values[:, len(SHAPE) + len(LEVEL) :]
 
 
 def from_corner(xyz: F32) -> F32:
@@ -77,11 +90,10 @@ def surroundings(thin: Cells, neighbours: int, places: F32) -> Surroundings:
     """
     if neighbours < 1:
         raise ValueError(f"neighbours = {neighbours}: ask for at least 1")
-    count = len(places)
-    shape, level = np.zeros((count, len(SHAPE)), np.float32), np.empty((count, len(LEVEL)), np.float32)
-    mean = np.empty((count, thin.feat.shape[1]), np.float32)
-    _walk(build(thin.xyz), np.ascontiguousarray(places), thin.xyz, thin.feat, min(neighbours + 1, len(thin.xyz)), shape, level, mean)
-    return Surroundings(shape, level, mean)
+    found = Surroundings(np.zeros((len(places), len(SHAPE) + len(LEVEL) + thin.feat.shape[1]), np.float32))
+    keep = min(neighbours + 1, len(thin.xyz))
+    _walk(build(thin.xyz), np.ascontiguousarray(places), thin.xyz, thin.feat, keep, found.shape, found.level, found.mean)
+    return found
 
 
 def place(rows: F32, first: int, height: F32, feat: F32, inverse: I32, around: Surroundings) -> None:
@@ -90,7 +102,7 @@ def place(rows: F32, first: int, height: F32, feat: F32, inverse: I32, around: S
     They are the place's shape, the point's `height` f32[N] above the lowest, below the highest and above the mean level, and by how much the mean of
     each attribute exceeds the point's own `feat` f32[N,F].
     """
-    _place(rows, first, height, feat, inverse, around.shape, around.level, around.mean)
+    _place(rows, first, height, feat, inverse, around.values)
 
 
 def window(xyz: F32, height: F32, width: float) -> tuple[F32, F32]:
@@ -159,17 +171,15 @@ def _means(values: F32, inverse: I32, count: int) -> F32:  # pragma: no cover
 
 
 @numba.njit(parallel=True, cache=True)
-def _place(rows: F32, first: int, height: F32, feat: F32, inverse: I32, shape: F32, level: F32, mean: F32) -> None:  # pragma: no cover
+def _place(rows: F32, first: int, height: F32, feat: F32, inverse: I32, values: F32) -> None:  # pragma: no cover
     for i in numba.prange(len(rows)):
-        cell, column = inverse[i], first
-        for j in range(shape.shape[1]):
-            rows[i, column] = shape[cell, j]
-            column += 1
-        rows[i, column], rows[i, column + 1] = height[i] - level[cell, 0], level[cell, 1] - height[i]
-        rows[i, column + 2] = height[i] - level[cell, 2]
-        column += 3
+        cell, shape = inverse[i], len(SHAPE)
+        for j in range(shape):
+            rows[i, first + j] = values[cell, j]
+        rows[i, first + shape], rows[i, first + shape + 1] = height[i] - values[cell, shape], values[cell, shape + 1] - height[i]
+        rows[i, first + shape + 2] = height[i] - values[cell, shape + 2]
         for j in range(feat.shape[1]):
-            rows[i, column + j] = mean[cell, j] - feat[i, j]
+            rows[i, first + shape + 3 + j] = values[cell, shape + 3 + j] - feat[i, j]
 
 
 @numba.njit(cache=True)
