@@ -1,7 +1,7 @@
 """One training step of MinkUNet on rooms: CPU seconds and peak memory of al3d's convolution and of spconv's.
 
 Each figure comes from processes of their own, the two libraries in turn; the least of all repeats is printed.
-Run: python benchmarks/sparse_conv.py [--voxels 30000 80000] [--threads 1 2] [--repeats 3]
+Run: python benchmarks/sparse_conv.py [--voxels 30000 80000] [--threads 1 2] [--width 0.25] [--repeats 3] [--engine loop]
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from al3d.nets import MinkUNet
 from al3d.progress import console
 from al3d.rng import generator
+from al3d.sharing import processor
+from al3d.sparse.engine import ENGINES, engine_name
 from al3d.threads import limit_threads
 
 CLASSES = 13
@@ -137,13 +139,13 @@ class SpconvNet(nn.Module):
         return logits
 
 
-def measure(library: str, voxels: int, threads: int, width: float) -> dict[str, float]:
+def measure(library: str, voxels: int, threads: int, width: float, engine: str) -> dict[str, float]:
     """CPU and wall seconds of the fastest of `STEPS` training steps after the first, and the peak over idle in MiB of all."""
     limit_threads(threads)
     torch.manual_seed(0)
     coord = torch.from_numpy(room_voxels(voxels, generator("benchmark", "room", voxels)))
     feat, label = torch.rand(voxels, CHANNELS), torch.randint(CLASSES, (voxels,))
-    net: nn.Module = MinkUNet(CHANNELS, CLASSES, width) if library == "al3d" else SpconvNet(width)
+    net: nn.Module = MinkUNet(CHANNELS, CLASSES, width, engine=engine) if library == "al3d" else SpconvNet(width)
     idle = start_peak()
     times = [_step(net, coord, feat, label) for _ in range(1 + STEPS)][1:]
     return {"cpu": min(cpu for cpu, _ in times), "wall": min(wall for _, wall in times), "peak": peak() - idle}
@@ -176,8 +178,8 @@ def _status(name: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), 0.0)
 
 
-def _in_own_process(library: str, voxels: int, threads: int, width: float) -> dict[str, float]:
-    command = [sys.executable, __file__, "--one", library, "--voxels", str(voxels), "--threads", str(threads), "--width", str(width)]
+def _in_own_process(library: str, voxels: int, threads: int, width: float, engine: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--one", library, "--engine", engine, "--voxels", str(voxels), "--threads", str(threads), "--width", str(width)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
@@ -185,11 +187,11 @@ def _in_own_process(library: str, voxels: int, threads: int, width: float) -> di
     return result
 
 
-def _best(voxels: int, threads: int, width: float, libraries: list[str], repeats: int) -> dict[str, dict[str, float]]:
+def _best(voxels: int, threads: int, width: float, libraries: list[str], repeats: int, engine: str) -> dict[str, dict[str, float]]:
     runs: dict[str, list[dict[str, float]]] = {library: [] for library in libraries}
     for _ in range(repeats):
         for library in libraries:
-            runs[library].append(_in_own_process(library, voxels, threads, width))
+            runs[library].append(_in_own_process(library, voxels, threads, width, engine))
     return {library: {name: min(run[name] for run in results) for name in results[0]} for library, results in runs.items()}
 
 
@@ -209,19 +211,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--engine", default="auto", choices=ENGINES, help="al3d's; auto is what a run takes")
     parser.add_argument("--one", choices=["al3d", "spconv"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        console.print(json.dumps(measure(options.one, options.voxels[0], options.threads[0], options.width)))
+        console.print(json.dumps(measure(options.one, options.voxels[0], options.threads[0], options.width, options.engine)))
         return
     libraries = ["al3d", "spconv"] if importlib.util.find_spec("spconv") else ["al3d"]
     if len(libraries) == 1:
         console.print("spconv: not measured: install with pip install -e '.[spconv]'", markup=False)
+    taken = engine_name(options.engine, torch.device("cpu"), torch.float32)
+    console.print(f"{processor()}, {torch.backends.cpu.get_cpu_capability()}; al3d's {taken} engine", markup=False)
     head = "voxels | width | threads | al3d cpu | al3d s  | al3d MiB"
     console.print(head + (" | spconv cpu | spconv s    | spconv MiB | cpu ratio | time ratio | memory ratio" if len(libraries) == 2 else ""))
     cases = [(voxels, threads, options.width) for voxels in options.voxels for threads in options.threads]
     for voxels, threads, width in [*cases, (38_000, 1, 0.25)]:
-        console.print(_row(voxels, threads, width, _best(voxels, threads, width, libraries, options.repeats)))
+        console.print(_row(voxels, threads, width, _best(voxels, threads, width, libraries, options.repeats, options.engine)))
 
 
 if __name__ == "__main__":

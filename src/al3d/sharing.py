@@ -59,7 +59,7 @@ def computed_by(trainer: Tree) -> dict[str, Any]:
         **options,
         "device": torch.cuda.get_device_name() if gpu else "cpu" if trainer["accelerator"] == "auto" else trainer["accelerator"],
         "threads": [torch.get_num_threads(), numba.get_num_threads()],
-        "processor": [platform.machine(), _processor(), torch.backends.cpu.get_cpu_capability()],
+        "processor": [platform.machine(), processor(), torch.backends.cpu.get_cpu_capability()],
         "libraries": {name: version(name) for name in LIBRARIES},
         "code": _code(),
     }
@@ -294,7 +294,7 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
     return [(str(file.relative_to(folder)), state.st_size, state.st_mtime_ns) for file, state in found]
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, as the kernel gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

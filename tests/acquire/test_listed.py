@@ -53,6 +53,14 @@ def test_units_that_are_not_there_are_named(make_view, tmp_path):
         bought(make_view, tmp_path / "nowhere.json")
 
 
+def test_scenes_that_the_data_set_does_not_have_are_named_before_anything_is_bought(tiny_store, tmp_path):
+    train, val = tiny_store.splits["train"][0], tiny_store.splits["val"][0]
+    Listed(written(tmp_path, [train, val])).check_store(tiny_store, SceneUnit())
+    for content in ([train, "zz"], {"zz": [0], train: [0]}, [f"{train}.ply", "zz"]):
+        with pytest.raises(ValueError, match=r"list\.json: .*'zz'.* of 2 listed scenes\) are not among the data set's 8 scenes, such as 't_1'"):
+            Listed(written(tmp_path, content)).check_store(tiny_store, SceneUnit())
+
+
 def test_scores_fall_with_the_place(make_view, tmp_path):
     view = make_view([0, 1, 2, -1])
     score = Listed(written(tmp_path, {view.scene.id: [2, 0]}))(view)

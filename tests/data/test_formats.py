@@ -111,6 +111,19 @@ def test_ply_without_points_and_blank_lines(tmp_path):
     assert read_cloud(ascii_ply(tmp_path, ["1 2 3 1", "", "4 5 6 1", "7 8 9 0"])).xyz[2].tolist() == [7, 8, 9]
 
 
+@pytest.mark.parametrize("ending", ["ply", "pcd"])
+def test_text_is_read_as_it_is_written(tmp_path, ending):
+    """Millimetres at map coordinates, under a header that says float, whose steps are half a metre there."""
+    rows = ["412345.123 5412345.678 120.001", "412345.124 5412345.679 120.002"]
+    if ending == "ply":
+        head = ["ply", "format ascii 1.0", "element vertex 2", *(f"property float {axis}" for axis in "xyz"), "end_header"]
+    else:
+        head = ["VERSION 0.7", "FIELDS x y z", "SIZE 4 4 4", "TYPE F F F", "COUNT 1 1 1", "WIDTH 2", "HEIGHT 1", "POINTS 2", "DATA ascii"]
+    file = tmp_path / f"a.{ending}"
+    file.write_text("\n".join([*head, *rows, ""]))
+    assert read_cloud(file).xyz.tolist() == [[float(word) for word in row.split()] for row in rows]
+
+
 def test_broken_binary_ply(tmp_path, points):
     file = tmp_path / "a.ply"
     PlyData([PlyElement.describe(points, "vertex")]).write(file)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from al3d.acquire.score import NO_NEEDS, Score
+from al3d.data.store import Store
 from al3d.files import read_json
-from al3d.types import F32, View
+from al3d.types import F32, Partitioner, View
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class Listed(Score):
 
     `file` is JSON: scene -> unit ids (as al3d counts them, from 0), or a list of scenes, of which every unit is meant. With the picker
     `Top(above=0)` only listed units are bought, in the order of the list.
-    Listed scenes that are not in the pool are passed over.
-    Raises: FileNotFoundError; ValueError naming the file for anything else in it, and for a unit that a scene does not have.
+    Listed scenes of other splits are passed over.
+    Raises: FileNotFoundError; ValueError naming the file for anything else in it, for a scene that the data set does not have, and for a unit that a
+    scene does not have.
     """
 
     file: Path
@@ -30,6 +32,16 @@ class Listed(Score):
     def needs(self) -> frozenset[str]:
         """No predictions."""
         return NO_NEEDS
+
+    def check_store(self, store: Store, unit: Partitioner) -> None:
+        """Refuse a list of other scenes. Raises: ValueError naming them."""
+        known = {scene for scenes in store.splits.values() for scene in scenes}
+        strange = [scene for scene in self._places if scene not in known]
+        if strange:
+            raise ValueError(
+                f"{self.file}: {', '.join(map(repr, strange[:5]))}{', ...' if len(strange) > 5 else ''} ({len(strange)} of {len(self._places)} listed scenes) "
+                f"are not among the data set's {len(known)} scenes, such as {min(known)!r}: name scenes as `al3d` does, without folders and file endings"
+            )
 
     def __call__(self, view: View) -> F32:
         places = self._places.get(view.scene.id, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,8 +50,22 @@ class Result:
 
     @property
     def prob_names(self) -> list[str]:
-        """A name without blanks for every class's probability; none when they were not asked for."""
-        return [f"prob_{re.sub(r'[^A-Za-z0-9]+', '_', name)}" for name in self.classes.names] if self.prob is not None else []
+        """A column for every class's probability, all different (`prob_columns`); none when they were not asked for."""
+        return prob_columns(self.classes.names) if self.prob is not None else []
+
+
+def prob_columns(names: Sequence[str]) -> list[str]:
+    """`prob_NAME` for every class, of Latin letters and digits and at most 32 long, as LAS has it; `prob_NUMBER` where that says nothing or is taken.
+
+    NUMBER is the place of the class in the data set's list, from 0 on.
+    """
+    columns: list[str] = []
+    spelled = [re.sub(r"[^A-Za-z0-9]+", "_", name) for name in names]
+    numbered = {f"prob_{place}" for place in range(len(names))}
+    for place, name in enumerate(spelled):
+        column = f"prob_{name}"[:32]
+        columns.append(f"prob_{place}" if not name.strip("_") or column in columns or column in numbered else column)
+    return columns
 
 
 def spelling(legend: Legend) -> Array:
@@ -184,22 +198,22 @@ def write_las(result: Result, path: Path, legend: Legend, compressed: bool = Fal
 
     source = result.reader.path if isinstance(result.reader, FileReader) and ending_of(result.reader.path) in (".las", ".laz") else None
     first = None if source is not None else next(iter(result.reader.columns(result.size)))
-    header = _new_header(result) if first is not None else next(las_chunks(_known(source), result.size))
+    header, largest = _new_header(result) if first is not None else (next(las_chunks(_known(source), result.size)), {})
     dimensions = set(header.point_format.dimension_names)
     extra = [name for name in ("label",) if result.field == "label" and name not in dimensions]
     _check_fit(result, legend, 31 if result.field == "classification" and header.point_format.id < 6 else 255)
     added = [laspy.ExtraBytesParams(name=name, type=np.uint8, description="class") for name in extra]
-    added += [laspy.ExtraBytesParams(name=name[:32], type=np.float32) for name in result.prob_names if name[:32] not in dimensions]
+    added += [laspy.ExtraBytesParams(name=name, type=np.float32) for name in result.prob_names if name not in dimensions]
     if added:
         header.add_extra_dims(added)
     backend = laspy.LazBackend.Lazrs
     with path.open("wb") as file, laspy.open(file, mode="w", header=header, do_compress=compressed, laz_backend=backend, closefd=False) as writer:
-        for chunk, record in enumerate(_las_records(result, source, header)):
+        for chunk, record in enumerate(_las_records(result, source, header, largest)):
             record[result.field] = result.spelled(chunk, legend)
             if result.prob is not None:
                 prob = result.prob(chunk).astype(np.float32)
                 for place, name in enumerate(result.prob_names):
-                    record[name[:32]] = prob[:, place]
+                    record[name] = prob[:, place]
             writer.write_points(record)
         if header.evlrs:
             writer.write_evlrs(header.evlrs)
@@ -211,8 +225,8 @@ def _known(source: Path | None) -> Path:
     return source
 
 
-def _las_records(result: Result, source: Path | None, header: Any) -> Iterator[Any]:
-    """Point records for a header: the file's own, or made of columns."""
+def _las_records(result: Result, source: Path | None, header: Any, largest: Mapping[str, float]) -> Iterator[Any]:
+    """Point records for a header: the file's own, or made of columns, whose `largest` values in the whole file say how they count."""
     import laspy
 
     if source is not None:
@@ -232,31 +246,39 @@ def _las_records(result: Result, source: Path | None, header: Any) -> Iterator[A
             record[axis] = np.asarray(columns[axis], np.float64)
         for name in (*COLOURS, "intensity"):
             if name in columns and name in header.point_format.dimension_names:
-                record[name] = _sixteen_bits(columns[name])
+                record[name] = _sixteen_bits(columns[name], largest[name])
         yield record
 
 
-def _sixteen_bits(values: Array) -> Array:
-    """Bytes in the high byte, fractions as a share of 65535, other numbers cut to 0..65535."""
+def _sixteen_bits(values: Array, largest: float) -> Array:
+    """Bytes in the high byte, fractions (decimals of which the `largest` is at most 1) as a share of 65535, other numbers cut to 0..65535."""
     if values.dtype == np.uint8:
         return np.asarray(values.astype(np.uint16) << 8)
-    if values.dtype.kind == "f" and values.max(initial=0) <= 1:
+    if values.dtype.kind == "f" and largest <= 1:
         return np.asarray(np.rint(np.nan_to_num(values) * 65535).clip(0, 65535), dtype=np.uint16)
     return np.asarray(np.nan_to_num(values).clip(0, 65535), dtype=np.uint16)
 
 
-def _new_header(result: Result) -> Any:
+def _new_header(result: Result) -> tuple[Any, dict[str, float]]:
+    """A header for the scan, and the largest finite colours (together, so that all three are read alike) and intensity of all its chunks."""
     import laspy
 
     low, coloured = np.full(3, np.inf), False
+    largest: dict[str, float] = {}
     for _, columns in result.chunks():
         places = np.stack([np.asarray(columns[axis], np.float64) for axis in "xyz"], axis=1)
         if not np.isfinite(places).all():
             raise ValueError("has points whose coordinates are not finite, which LAS cannot say: choose format=npz or format=ply")
         low, coloured = np.minimum(low, places.min(axis=0)), set(COLOURS) <= set(columns)
+        for name in {*COLOURS, "intensity"} & set(columns):
+            values = columns[name]
+            finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+            largest[name] = max(largest.get(name, 0.0), float(finite.max(initial=0)))
+    colour = max((largest[name] for name in COLOURS if name in largest), default=0.0)
+    largest |= {name: colour for name in COLOURS if name in largest}
     header = laspy.LasHeader(point_format=7 if coloured else 6, version="1.4")
     header.offsets, header.scales = np.floor(low), np.full(3, _LAS_STEP)
-    return header
+    return header, largest
 
 
 def _check_fit(result: Result, legend: Legend, most: int) -> None:

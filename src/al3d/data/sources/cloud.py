@@ -112,9 +112,15 @@ def check_size(path: Path, start: int, points: int, width: int) -> None:
         raise ValueError(f"{path}: the file ends after {held} of {points} points: it was cut short; copy or write it again")
 
 
+#: Fields that hold a place.
+PLACES = ("x", "y", "z")
+
+
 def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.dtype[np.generic]]]) -> dict[str, Array]:
     """Read `rows` lines of numbers that follow the first `skip` lines of a text file: one array per field, of the field's type.
 
+    Places stay float64 whatever their field promises: many programs write millimetres at map coordinates under a header that says float, whose
+    steps there are a quarter of a metre and more.
     Raises: ValueError with the file and the line that is short, long or not a number, or where the file ends too early.
     """
     if rows == 0:
@@ -135,7 +141,7 @@ def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.
 def _as_type(path: Path, name: str, values: F64, dtype: np.dtype[np.generic]) -> Array:
     if dtype.kind not in "iu":
         with np.errstate(over="ignore"):
-            return values.astype(dtype)
+            return values if name.lower() in PLACES else values.astype(dtype)
     limit = np.iinfo(dtype.str)
     above = float(limit.max) + 1  # exact for every type, unlike the largest 64-bit numbers
     broken = np.flatnonzero(~((values >= limit.min) & (values < above) & (values == np.rint(values))))
