@@ -17,7 +17,7 @@ from plyfile import PlyData
 from al3d.data.datamodule import JudgedScenes
 from al3d.data.sources.formats import read_cloud
 from al3d.learn.checkpoint import load_weights
-from al3d.predict import pieces, tiling
+from al3d.predict import command, pieces, tiling
 from al3d.predict.command import Options, main, options_of, predict
 from al3d.predict.scans import fields_of, find_scans
 from al3d.predict.trained import load
@@ -159,6 +159,25 @@ def test_points_that_are_not_finite_are_kept_without_a_class(tiny_run, tiny_root
         assert label[lost].tolist() == [IGNORE] * 3 and np.array_equal(np.delete(label, lost), wanted[0])
     with pytest.raises(ValueError, match="which LAS cannot say: choose format=npz or format=ply"):
         predict(Options(tiny_run, tmp_path / "las", scans=str(tmp_path / "holes.npz"), format="las"))
+
+
+def test_what_is_too_much_for_a_library_is_told_at_the_end_too(tiny_run, tiny_root, tmp_path, monkeypatch):
+    """Whatever it raises, with the place where it did; an error of ours speaks for itself."""
+    real = command.label
+
+    def label(job, *more):
+        if job.name == "t_2":
+            raise NotImplementedError("no such thing")
+        return real(job, *more)
+
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("t_1", "t_2"):
+        shutil.copy(tiny_root / "scenes" / f"{name}.ply", scans)
+    monkeypatch.setattr(command, "label", label)
+    with pytest.raises(ValueError, match=r"1 of 2 scans could not be labelled(?s:.*)t_2.*: NotImplementedError in test_predict.py, line \d+: no such thing"):
+        predict(Options(tiny_run, tmp_path / "out", scans=str(scans)))
+    assert (tmp_path / "out" / "t_1.ply").is_file()
 
 
 def test_broken_scans_are_told_at_the_end_and_finished_ones_are_skipped(tiny_run, tiny_root, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from al3d.predict.scans import FileReader, find_scans
 from al3d.predict.trained import Legend
 from al3d.predict.written import Result, prob_columns, write_las
 from al3d.types import ClassTable
@@ -44,6 +46,38 @@ def test_a_files_values_are_scaled_together(tmp_path, size):
     assert written(tmp_path / "b.las", size, intensity=np.float32([1, 0.5, 0, np.nan])).intensity.tolist() == [65535, 32768, 0, 0]
     colours = {"red": np.float32([0, 1, 0, 1]), "green": np.float32([9, 8, 0, 0]), "blue": np.zeros(4, np.float32)}
     assert written(tmp_path / "c.las", size, **colours).red.tolist() == [0, 1, 0, 1]
+
+
+def copc(path: Path) -> Path:
+    """Four points as a COPC file of one node. laspy writes none, so its records have another owner until the file is there."""
+
+    def write(info: bytes, entry: bytes) -> laspy.LasHeader:
+        las = laspy.LasData(laspy.LasHeader(point_format=7, version="1.4"))
+        las.header.vlrs.append(laspy.VLR("cxpc", 1, "COPC info VLR", info))
+        las.x = las.y = las.z = np.arange(4.0)
+        las.evlrs = laspy.vlrs.vlrlist.VLRList([laspy.VLR("cxpc", 1000, "EPT Hierarchy", entry)])
+        las.write(str(path))
+        with laspy.open(path) as file:
+            return file.header
+
+    start = write(bytes(160), bytes(32)).offset_to_point_data
+    raw = path.read_bytes()
+    (table,), (evlr,) = struct.unpack_from("<q", raw, start), struct.unpack_from("<Q", raw, 235)
+    write(struct.pack("<5d2Q2d", 2, 2, 2, 2, 0.1, evlr + 60, 32, 0, 4) + bytes(88), struct.pack("<4iQii", 0, 0, 0, 0, start + 8, table - start - 8, 4))
+    path.write_bytes(path.read_bytes().replace(b"cxpc", b"copc"))
+    with laspy.CopcReader.open(str(path)) as file:
+        assert len(file.query()) == 4
+    return path
+
+
+def test_copc_becomes_laz(tmp_path):
+    (scan,) = find_scans(str(copc(tmp_path / "a.copc.laz")))
+    assert scan.name == "a"
+    result = Result(FileReader(scan.path), 3, 4, TABLE, lambda chunk: np.zeros((3, 1)[chunk], np.uint8))
+    write_las(result, tmp_path / "a.laz", Legend((2,), 255), compressed=True)
+    found = laspy.read(tmp_path / "a.laz")
+    assert np.array_equal(found.x, np.arange(4.0)) and np.array(found.classification).tolist() == [2] * 4
+    assert not [record for record in [*found.header.vlrs, *(found.header.evlrs or [])] if record.user_id == "copc"]
 
 
 def test_columns_of_probabilities_say_their_class_where_they_can():

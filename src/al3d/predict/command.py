@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -142,10 +143,10 @@ def predict(options: Options) -> list[Path]:
             try:
                 done = label(job, trained, options, line)
                 points, unknown = points + done.points, unknown + done.unknown
-            except (ValueError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  one bad scan stops no other, whichever library it was too much for
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                reason = str(error)
+                reason = str(error) if isinstance(error, (ValueError, OSError)) else f"{_raised_by(error)}: {error}"
                 broken.append(f"  {reason if job.name in reason else f'{job.name}: {reason}'}")
             line.advance()
             line.note(f"{points:,} points")
@@ -154,6 +155,12 @@ def predict(options: Options) -> list[Path]:
     if broken:
         raise ValueError(f"{len(broken)} of {len(todo)} scans could not be labelled; the others are in {options.out}\n" + "\n".join(broken))
     return [job.target for job in jobs]
+
+
+def _raised_by(error: Exception) -> str:
+    """The kind of an error that is not one of ours, and the line that raised it, for a report to its library or to us."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
 
 
 def label(job: Job, trained: Trained, options: Options, line: Stage) -> Done:

@@ -83,8 +83,10 @@ def ending_of(path: Path) -> str | None:
 
 
 def without_ending(path: Path) -> Path:
-    """The path without the ending by which it is read."""
-    return path.with_name(path.name[: -len(ending_of(path) or path.suffix)])
+    """The path without the ending by which it is read; of a COPC file without `.copc.laz`, since what is written is not COPC."""
+    stem = path.name[: -len(ending_of(path) or path.suffix)]
+    copc = path.suffix.lower() == ".laz" and stem.lower().endswith(".copc")
+    return path.with_name(stem[: -len(".copc")] if copc else stem)
 
 
 def _is_scan(path: Path) -> bool:

@@ -191,7 +191,8 @@ def _ply_header(source: Path | None, layout: BinaryPly | None, dtype: np.dtype[A
 def write_las(result: Result, path: Path, legend: Legend, compressed: bool = False) -> None:
     """LAS, or `compressed` LAZ: a copy of a LAS or LAZ scan with its header, records and coordinates, or a new file.
 
-    The number of the class becomes the `classification`, or an extra dimension `label` (uint8); probabilities are extra dimensions.
+    The number of the class becomes the `classification`, or an extra dimension `label` (uint8); probabilities are extra dimensions. Of a COPC file
+    comes plain LAZ: its index says where chunks lie in the file, and is left out.
     Raises: ValueError when a number does not fit, or coordinates of other formats are not finite, which LAS cannot say.
     """
     import laspy
@@ -199,6 +200,8 @@ def write_las(result: Result, path: Path, legend: Legend, compressed: bool = Fal
     source = result.reader.path if isinstance(result.reader, FileReader) and ending_of(result.reader.path) in (".las", ".laz") else None
     first = None if source is not None else next(iter(result.reader.columns(result.size)))
     header, largest = _new_header(result) if first is not None else (next(las_chunks(_known(source), result.size)), {})
+    for records in (header.vlrs, header.evlrs or []):
+        records[:] = [record for record in records if record.user_id != "copc"]
     dimensions = set(header.point_format.dimension_names)
     extra = [name for name in ("label",) if result.field == "label" and name not in dimensions]
     _check_fit(result, legend, 31 if result.field == "classification" and header.point_format.id < 6 else 255)
