@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -41,7 +42,7 @@ from al3d.sharing import Sharing, first_round
 from al3d.sparse.backend import Own
 from al3d.sparse.engine import engine_name
 from al3d.threads import limit_threads
-from al3d.types import PENULTIMATE, Source
+from al3d.types import IGNORE, PENULTIMATE, Oracle, Source
 
 #: What may change between restarts: how a run is executed, and how far it goes.
 EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers", "compute")
@@ -96,6 +97,8 @@ def study_of(config: DictConfig) -> Study:
     store = prepared(config, source, (seed, method))
     for chosen in (seed, method):
         _check_store(chosen, store)
+    oracle = instantiate(config.oracle)(store)
+    check_labelled(store, oracle)
     described = prepared_descriptions(config, store) if probing else None
     identity = identity_of(config, store, {"seed": seed, "acquire": method}, start.identity)
     folder = run_folder(config, identity)
@@ -109,7 +112,6 @@ def study_of(config: DictConfig) -> Study:
             temporary.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
     for chosen in (seed, method):
         _check_method(chosen, net, store)
-    oracle = instantiate(config.oracle)(store)
     base = base_points(store, config.rounds.base, method)
     _check_total(config, base, plan)
     shared = config.paths.get("shared") if oracle.simulated else None
@@ -464,6 +466,19 @@ def _check_store(method: Acquirer, store: Store) -> None:
         check = getattr(part, "check_store", None)
         if check is not None:
             check(store, method.unit)
+
+
+def check_labelled(store: Store, oracle: Oracle) -> None:
+    """Refuse data in which nothing can be judged or bought, before hours of training. Looks no further than the first labelled scene of a split.
+
+    Raises: ValueError naming the scenes.
+    """
+    ways = {"val": "nothing can be judged: label some of them, or name labelled scenes in splits.val", "train": "nothing can be bought or learned"}
+    for split, way in ways.items():
+        scenes = store.splits[split] if split == "val" or oracle.simulated else ()
+        if scenes and not any((oracle.answer(name, np.ones(store.sizes[name], dtype=bool)) != IGNORE).any() for name in scenes):
+            named = ", ".join(map(repr, scenes[:5])) + (", ..." if len(scenes) > 5 else "")
+            raise ValueError(f"none of the {len(scenes)} {split} scenes ({named}) holds a labelled point: {way}")
 
 
 def _check_total(config: DictConfig, base: int, plan: Plan) -> None:

@@ -1,9 +1,12 @@
 """What a person at the command line reads when something is wrong: one message, before any training, nothing half-written."""
 
 import errno
+import re
+import shutil
 
 import numpy as np
 import pytest
+from plyfile import PlyData
 
 from al3d.compose import study_of
 from al3d.rounds import run
@@ -42,6 +45,19 @@ def test_a_seed_that_needs_a_network_is_refused(composed):
     config.seed = config.acquire
     with pytest.raises(ValueError, match="before the seed there is no network"):
         study_of(config)
+
+
+@pytest.mark.parametrize(("split", "says"), [("v", "none of the 2 val scenes ('v_1', 'v_2')"), ("t", "none of the 6 train scenes ('t_1', 't_2', ")])
+def test_a_split_without_labels_is_refused_before_the_run_has_a_folder(composed, tiny_root, tmp_path, split, says):
+    """Files whose label field holds nothing but 255."""
+    shutil.copytree(tiny_root, tmp_path / "bare")
+    for path in (tmp_path / "bare" / "scenes").glob(f"{split}_*.ply"):
+        whole = PlyData.read(str(path), mmap=False)
+        whole["vertex"].data["label"] = 255
+        whole.write(str(path))
+    with pytest.raises(ValueError, match=re.escape(says)):
+        study_of(composed(f"dataset.root={tmp_path / 'bare'}", f"paths.data={tmp_path / 'bare-data'}"))
+    assert not list((tmp_path / "outputs").glob("*"))
 
 
 def test_a_full_disk_leaves_nothing_that_a_later_run_would_trust(composed, outcome, monkeypatch, tmp_path):
