@@ -76,7 +76,7 @@ def test_the_first_round_may_be_longer(composed):
     ("words", "says"),
     [
         (("rounds.init=best",), "rounds.init=best needs a best checkpoint"),
-        (("rounds.optimizer=kept",), "rounds.optimizer='kept' must be fresh, or kept together with"),
+        (("rounds.optimizer=kept", "rounds.init=scratch"), "rounds.optimizer='kept' must be fresh, or kept together with"),
         (("rounds.accumulate=3",), "rounds.accumulate=3 must divide rounds.batch=2"),
         (("eval.select_on=luck",), "eval.select_on='luck'"),
     ],
