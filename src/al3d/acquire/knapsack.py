@@ -111,9 +111,10 @@ def choose(score: F32, cost: I64, limit: int, nodes: int = 2000, seconds: float 
     chosen, bound, undecided, seen, hurried = _proven(problem, chosen, nodes, seconds)
     known = np.zeros(len(cost), bool)
     known[order[chosen]] = True
-    rows = np.flatnonzero(earlier(Problem(whole, cost, limit), known))
-    value = problem.value(chosen)
-    return Solution(rows, value * unit, max(bound, float(value)) * unit, undecided, seen, hurried)
+    everything = Problem(whole, cost, limit)
+    known = settled(everything, known)
+    value = everything.value(known)
+    return Solution(np.flatnonzero(known), value * unit, max(bound, float(value)) * unit, undecided, seen, hurried)
 
 
 def _integers(score: F32) -> I64:
@@ -205,6 +206,16 @@ def improved(problem: Problem, chosen: Bool) -> Bool:
             return chosen
         leaves, enters = np.unravel_index(int(gain.argmax()), gain.shape)
         chosen[inside[leaves]], chosen[outside[enters]] = False, True
+
+
+def settled(problem: Problem, chosen: Bool) -> Bool:
+    """The choice with ties gone to earlier items, and filled up where a cheaper one among them left room, until neither changes anything."""
+    while True:
+        chosen = earlier(problem, chosen)
+        before = int(chosen.sum())
+        fill(problem, chosen)
+        if int(chosen.sum()) == before:
+            return chosen
 
 
 def earlier(problem: Problem, chosen: Bool) -> Bool:
