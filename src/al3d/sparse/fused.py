@@ -137,9 +137,10 @@ def _kernel_gradient(feat: Tensor, grad: Tensor, blocks: Blocks) -> Tensor:
         tasks = np.column_stack([np.zeros(PARTS, np.int64), edges[:-1], edges[1:]])
     else:
         tasks = np.array([(offset, 0, number) for offset in range(offsets)])
-    counts = np.diff(blocks.bounds, axis=1).sum(axis=0) if number else np.zeros(offsets)
-    # the center, which has every row, first
-    order = np.argsort([-1 if task[0] == blocks.center else 0 for task in tasks] - counts[tasks[:, 0]] / (1 + counts.sum()), kind="stable")
+    counts = np.diff(blocks.bounds, axis=1).sum(axis=0)
+    if blocks.center >= 0:
+        counts[blocks.center] = blocks.rows
+    order = np.argsort(-counts[tasks[:, 0]], kind="stable")  # the longest first
     result = feat.new_zeros(len(tasks), feat.shape[1], grad.shape[1])
     with _one_thread_each():
         _outer_products(_array(feat), _array(grad), *blocks.plain(), tasks, order, result.numpy(), numba.get_num_threads())
