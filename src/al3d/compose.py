@@ -39,6 +39,7 @@ from al3d.progress import console
 from al3d.rounds import AUTO, Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
 from al3d.sharing import Sharing, first_round
+from al3d.sparse import blas
 from al3d.sparse.backend import Own
 from al3d.sparse.engine import engine_name
 from al3d.threads import limit_threads
@@ -105,6 +106,9 @@ def study_of(config: DictConfig) -> Study:
     tree = plain(config)
     execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"]), "engine": engine}
     execution["device"] = device_of(config.trainer.accelerator).type
+    if not probing:
+        execution["products"] = multiplying(folder)
+        convolution = f"{convolution}, products of {execution['products']}"
     if first_process():
         folder.check_free()
         folder.log_execution(execution)
@@ -214,6 +218,12 @@ def convolving(net: torch.nn.Module, accelerator: str, precision: str | int) -> 
     if not isinstance(backend, Own):
         return getattr(backend, "name", "as the network does it")
     return f"al3d's {engine_name(backend.engine, device, types.get(str(precision).split('-')[0], torch.float32))} engine on {device.type}"
+
+
+def multiplying(folder: RunFolder) -> str:
+    """The library whose products this process takes from here on: the one that the run began with, else the faster one on this machine."""
+    blas.use(folder.started_with("products") or blas.fastest())
+    return blas.taken().name
 
 
 def voxels_of(config: DictConfig, source: Source) -> tuple[Voxeliser, Crop | None]:

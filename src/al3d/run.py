@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,16 @@ class RunFolder:
             f"are the same run meet here. If the process is gone, run the same command again {EXPIRES / 60:.0f} minutes after its last sign of life, or "
             f"delete {self._lock}"
         )
+
+    def started_with(self, key: str) -> Any:
+        """What the first start that says so said of `key`, None where none does. A line that was cut off when a process was killed says nothing."""
+        file = self.path / "execution.jsonl"
+        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+            with suppress(json.JSONDecodeError):
+                start = json.loads(line)
+                if key in start:
+                    return start[key]
+        return None
 
     def log_execution(self, settings: Tree) -> None:
         """Append how this process was started: what may change between restarts."""

@@ -24,6 +24,7 @@ from al3d.learn.on_device import device_of
 from al3d.locks import Lock, Owner, lock, wait_for_lock
 from al3d.progress import console
 from al3d.run import RunFolder, first_process, wait_until
+from al3d.threads import processor
 
 Tree = Mapping[str, Any]
 #: Parts of an identity, and options of `rounds`, that say what is chosen after the first round and what is trained then. How much is
@@ -292,15 +293,6 @@ def _rename(temporary: Path, entry: Path) -> None:
 def _listing(folder: Path) -> list[tuple[str, int, int]]:
     found = ((file, file.stat()) for file in sorted(folder.rglob("*")) if file.is_file())
     return [(str(file.relative_to(folder)), state.st_size, state.st_mtime_ns) for file, state in found]
-
-
-def processor() -> str:
-    """The processor's name, as the kernel gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 @cache

@@ -1,8 +1,10 @@
-"""How many threads a process computes with."""
+"""How many threads a process computes with, and on which processor."""
 
 from __future__ import annotations
 
 import os
+import platform
+from pathlib import Path
 
 import numba
 import torch
@@ -23,3 +25,12 @@ def limit_threads(threads: int | None) -> None:
     wanted = threads or torch.get_num_threads()
     numba.set_num_threads(min(threads or numba.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     torch.set_num_threads(wanted)
+
+
+def processor() -> str:
+    """The processor's name, as the kernel gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -24,13 +24,13 @@ from al3d.sparse import (
     Linear,
     SparseTensor,
     TransposedConv3d,
+    blas,
     convolve,
     engine,
     fused,
     grouped,
     loop,
     maps,
-    narrow,
     normed_convolve,
 )
 from al3d.sparse.backend import Kernel, Own, backend_of, engine_of
@@ -109,7 +109,7 @@ def twins(coord: Tensor, module: nn.Module, x: SparseTensor, shape: Kernel) -> l
 def pieces(rows: int) -> Iterator[None]:
     """All engines cut what they do into pieces of so many rows."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((loop, "CHUNK"), (narrow, "BLOCK"), (fused, "BLOCK"), (grouped, "BLOCK")):
+        for module, name in ((loop, "CHUNK"), (fused, "BLOCK"), (grouped, "BLOCK")):
             patch.setattr(module, name, rows)
         yield
 
@@ -179,7 +179,7 @@ def test_fused_sums_do_not_depend_on_the_threads(shape: Kernel) -> None:
     """With as many blocks as give every thread some; the BLAS has its own number of threads again afterwards."""
     torch.manual_seed(0)
     coord, module = voxels(3), layer(shape, 12, 20)
-    own = [library.num_threads for library in fused._blas()]
+    own = [library.num_threads for library in blas._pools()]
     found = []
     with pieces(40):
         for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):  # type: ignore[attr-defined]
@@ -187,7 +187,28 @@ def test_fused_sums_do_not_depend_on_the_threads(shape: Kernel) -> None:
             found.append(results(module, sparse_input(coord, shape, 12, "fused", torch.float32)))
     numba.set_num_threads(1)
     assert all(torch.equal(a, b) for other in found for a, b in zip(found[0], other, strict=True))
-    assert own == [library.num_threads for library in fused._blas()]
+    assert own == [library.num_threads for library in blas._pools()]
+
+
+@pytest.mark.parametrize("channels", [(8, 8), (6, 8), (12, 24), (16, 40), (48, 48), (48, 56), (64, 96)])
+@pytest.mark.parametrize("shape", [Kernel(3), Kernel(2, 2), Kernel(1)], ids=spelled)
+def test_fused_equals_the_loop_at_any_width(channels: tuple[int, int], shape: Kernel) -> None:
+    """With few channels it multiplies by itself, four pairs and eight or sixteen channels at a time; blocks of 9 rows leave every number of pairs over."""
+    torch.manual_seed(0)
+    coord, module = voxels(3), layer(shape, *channels)
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        module = module.to(dtype)
+        with pieces(9):
+            found, expected = (results(module, sparse_input(coord, shape, channels[0], name, dtype)) for name in ("fused", "loop"))
+        for ours, theirs in zip(found, expected, strict=True):
+            assert_close(ours, theirs, tolerance)
+
+
+def test_blocks_cover_all_rows_and_suit_threads() -> None:
+    for rows in (0, 1, 2, 101, 1766, 4095, 4096, 7393, 30000, 10**6):
+        size = fused.block_size(rows)
+        number = -(-rows // size)
+        assert size <= fused.BLOCK and (rows < 3 or number % (fused.FEW_SHARES if rows < fused.FEW else fused.SHARES) == 0)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -356,9 +377,8 @@ def test_waiting_is_noticed(wait: Callable[[Tensor], object]) -> None:
 @pytest.mark.parametrize("name", ["loop", "grouped"])
 @pytest.mark.parametrize("kind", [MinkUNet, SPVCNN])
 @pytest.mark.parametrize("half", [False, True])
-def test_a_pass_over_a_geometry_waits_for_nothing(kind: Callable[..., nn.Module], name: str, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forward and backward, shuffled input. Few channels have an engine of their own on a CPU, which looks at sizes: it is off, as on a GPU."""
-    monkeypatch.setattr(narrow, "CHANNELS", 0)
+def test_a_pass_over_a_geometry_waits_for_nothing(kind: Callable[..., nn.Module], name: str, half: bool) -> None:
+    """Forward and backward, shuffled input."""
     coord = voxels(2, 0.2)
     coord = coord[torch.randperm(len(coord), generator=torch.Generator().manual_seed(0))]
     net, feat = kind(6, 5, width=0.1, engine=name), torch.randn(len(coord), 6)
@@ -415,10 +435,8 @@ def two_million() -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channels", [0, narrow.CHANNELS])
-def test_two_million_voxels(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_million_voxels() -> None:
     """Rows drawn at random and the whole gradient of the kernel against sums in float64, in memory that does not grow with the products of all pairs."""
-    monkeypatch.setattr(narrow, "CHANNELS", channels)
     coord = two_million()
     assert len(coord) == 1 << 21
     pairs = Geometry(coord).neighbors(1)
@@ -434,7 +452,7 @@ def test_two_million_voxels(channels: int, monkeypatch: pytest.MonkeyPatch) -> N
     sides = zip(*pairs.every_pair(), strict=True)
     expected_kernel = torch.stack([feat[source].double().t() @ grad[target].double() for source, target in sides])
     every = sum(len(side) for side in pairs.every_pair()[0])
-    for name in DOUBLE_ENGINES if channels else ["loop"]:
+    for name in DOUBLE_ENGINES:
         engine.prepare(pairs, name)
         leaves = feat.clone().requires_grad_(), kernel.clone().requires_grad_()
         clear = Path("/proc/self/clear_refs")

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from al3d.sparse.loop import sum_type
 from al3d.sparse.maps import KernelMap, in_blocks
-from al3d.sparse.matmul import sum_type
 
 #: Output rows per block.
 BLOCK = 1 << 17
