@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 JOBS ?= 2
-OSD ?= null
+OSD ?=
 STUDY ?= core
 STUDIES ?= outputs/studies
 export OMP_WAIT_POLICY = PASSIVE
@@ -20,13 +20,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(INSTALLED) ## active learning beside random buying on procedural rooms, in three minutes, ending with a page
-	$(BIN)/python -m al3d.demo
+	$(BIN)/al3d demo
 
 study-plan: $(INSTALLED) ## the cells of the study and how long they take; OSD=/path/to/osd STUDY=core|full
-	$(BIN)/python -m al3d.report.study study=$(STUDY) osd=$(OSD) jobs=$(JOBS) out=$(STUDIES) do=plan
+	$(BIN)/al3d study plan $(STUDY) $(if $(OSD),--osd $(OSD)) --jobs $(JOBS) --out $(STUDIES)
 
 study: $(INSTALLED) ## run the study, or go on with it; OSD=/path/to/osd STUDY=core|full
-	$(BIN)/python -m al3d.report.study study=$(STUDY) osd=$(OSD) jobs=$(JOBS) out=$(STUDIES) do=run
+	$(BIN)/al3d study run $(STUDY) $(if $(OSD),--osd $(OSD)) --jobs $(JOBS) --out $(STUDIES)
 
 test: $(INSTALLED) ## the fast tests
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not slurm"

@@ -321,9 +321,7 @@ def published_of(table: str) -> list[tuple[str, list[Value]]]:
 def test_a_table_names_the_printed_row_of_each_of_its_choices(table: str) -> None:
     config = composed(f"experiment=table/{table}")
     assert {key: list(value) for key, value in config.published.rows.items()} == sweep(table)
-    assert (CONF / "experiment" / "table" / f"{table}.yaml").read_text(encoding="utf-8").count(
-        f"experiment=table/{table}; python -m al3d.report.tables {table} outputs\n"
-    ) == 1
+    assert (CONF / "experiment" / "table" / f"{table}.yaml").read_text(encoding="utf-8").count(f"experiment=table/{table}; al3d tables {table} outputs\n") == 1
     for name, found in published_of(table):
         if config.published.table in WITHOUT_VALUES or name.endswith("_fds") and table == "hpal_s3dis_active_learning":
             assert not found, f"{name} has printed values: say which"

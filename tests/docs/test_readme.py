@@ -1,6 +1,6 @@
 """What the documents tell a reader to type works, what they link to exists, and what they list is what there is.
 
-Blocks marked `bash smoke` are run, on a few small rooms; in other `bash` blocks every `python train.py ...` is composed.
+Blocks marked `bash smoke` are run, on a few small rooms; in other `bash` blocks every `al3d train ...` is composed, and every word of `al3d` is read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import yaml
@@ -21,8 +23,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from al3d.compose import NOT_FOR_PROBES
 from al3d.data.sources.folder import Folder
+from al3d.door import parts
+from al3d.for_probes import NOT_FOR_PROBES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -56,18 +59,23 @@ def commands(kind: str) -> Iterator[tuple[str, list[str]]]:
 
 def entry(words: list[str]) -> str | None:
     """train or prepare, if the command starts one of them."""
-    script = words[1] if len(words) > 1 and words[0] in ("python", ".venv/bin/python") else ""
-    return script.removesuffix(".py") if script in ("train.py", "prepare.py") else None
+    return words[1] if words[0] == "al3d" and words[1:2] in (["train"], ["prepare"]) else None
 
 
-def module(words: list[str]) -> str | None:
-    """The module of al3d that the command runs."""
-    return words[2] if words[:2] == ["python", "-m"] and words[2].startswith("al3d.") else None
+def command_of(words: list[str]) -> tuple[click.Command | None, list[str]]:
+    """The command of al3d that words begin with, and the words that are left for it."""
+    name, *rest = words[1:]
+    if words[0] != "al3d" or name not in [one for names in parts().values() for one in names]:
+        return None, words
+    found = import_module(f"al3d.commands.{name}").command
+    if not isinstance(found, click.Group):
+        return found, rest
+    return (found.commands.get(rest[0]), rest[1:]) if rest else (None, rest)
 
 
 COMPOSED = [pytest.param(words, id=" ".join(words)) for kind in ("bash", "bash smoke") for _, words in commands(kind) if entry(words)]
 SMOKE = [words for _, words in commands("bash smoke")]
-MODULES = [words for kind in ("bash", "bash smoke") for _, words in commands(kind) if module(words)]
+AL3D = [words for kind in ("bash", "bash smoke") for _, words in commands(kind) if words[0] == "al3d"]
 MAKE = [words for kind in ("bash", "bash smoke") for _, words in commands(kind) if words[0] == "make"]
 
 
@@ -111,15 +119,19 @@ def test_make_target_exists(words: list[str]) -> None:
     assert {word for word in words[1:] if "=" not in word} <= known
 
 
-@pytest.mark.parametrize("name", sorted({str(module(words)) for words in MODULES}))
-def test_module_takes_these_options(name: str) -> None:
-    result = subprocess.run([sys.executable, "-m", name, "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    text = result.stdout
-    for words in (words for words in MODULES if module(words) == name):
-        assert not [word for word in words if word.startswith("--") and word not in text], words
-        if name == "al3d.world":
-            assert not [word for word in words[3:] if f"{word.split('=')[0]}=" not in text], words
+@pytest.mark.parametrize("words", AL3D, ids=" ".join)
+def test_command_takes_these_words(words: list[str]) -> None:
+    command, rest = command_of(words)
+    assert command is not None, f"{' '.join(words)!r} is no command"
+    with command.make_context("", rest):
+        pass
+
+
+def test_a_wrong_word_is_not_taken() -> None:
+    command, rest = command_of(["al3d", "export", "RUN", "--out", "lists", "--rounds", "0"])
+    with pytest.raises(click.NoSuchOption), command.make_context("", rest):
+        pass
+    assert command_of(["al3d", "exprot", "RUN"])[0] is None and command_of(["al3d", "study", "core"])[0] is None
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -128,7 +140,7 @@ def test_every_command_is_known(document: Path) -> None:
         assert mark in ("bash", "bash smoke", "text", "yaml", "python"), f"{document.name}: a block is marked {mark!r}"
     for kind in ("bash", "bash smoke"):
         for name, words in commands(kind):
-            assert entry(words) or module(words) or words[0] == "make", f"{name}: {' '.join(words)!r} is neither checked nor run"
+            assert command_of(words)[0] or words[0] == "make", f"{name}: {' '.join(words)!r} is neither checked nor run"
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +153,7 @@ def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_command_runs(words: list[str], shared_data: Path) -> None:
     place = [f"paths.data={shared_data / 'data'}", f"paths.outputs={shared_data / 'outputs'}"]
     small = [word for word in SMALL if "net=probe" not in words or not word.startswith(NOT_FOR_PROBES)]
-    command = [sys.executable, *words[1:], *small, *place]
+    command = [sys.executable, "-m", "al3d", *words[1:], *small, *place]
     result = subprocess.run(command, cwd=REPOSITORY, env={**os.environ, "WANDB_MODE": "offline"}, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     if entry(words) == "prepare":

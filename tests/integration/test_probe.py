@@ -119,7 +119,7 @@ def test_what_needs_a_network_is_refused_by_name(composed, words, says):
 )
 def test_options_that_mean_nothing_are_refused_where_they_were_typed(composed, word, monkeypatch):
     """An experiment may say them, for its networks; a person who types them expects something of them."""
-    monkeypatch.setattr("al3d.compose.typed", lambda: ["net=probe", word])
+    monkeypatch.setattr("al3d.for_probes.typed", lambda: ["net=probe", word])
     with pytest.raises(ValueError, match=word.split("=")[0]):
         study_of(composed(*PROBE, *([] if word.startswith("net.width") else [word])))
 

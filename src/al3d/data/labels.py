@@ -202,7 +202,7 @@ class LabelState:
     def _expand(self, scene_id: str, partition: str, ids: I32) -> Bool:
         path = self.store.path / "unit" / partition / f"{scene_id}.npy"
         if not path.is_file():
-            raise ValueError(f"the labels of scene {scene_id!r} were bought by a partition that is gone ({path}): run prepare.py with the run's configuration")
+            raise ValueError(f"the labels of scene {scene_id!r} were bought by a partition that is gone ({path}): run al3d prepare with the run's configuration")
         return _members(np.load(path, mmap_mode="r", allow_pickle=False), ids)
 
 

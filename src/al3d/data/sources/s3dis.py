@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from al3d.data.sources.annotations import count_lines, read_rows
 from al3d.data.sources.common import Coloured
 from al3d.data.sources.s3dis_images import listing, room_images
 from al3d.types import F32, F64, U8, ClassTable, Scene
@@ -135,6 +134,8 @@ class S3DIS(Coloured):
         Raises: FileNotFoundError for a room or pictures that are not there; ValueError naming the file (and line) for an unknown class, a
         coordinate that is not finite, too many unreadable lines, or a room without points.
         """
+        from al3d.data.sources.annotations import count_lines, read_rows  # compiled, so slow to import
+
         folder = self._room(scene_id)
         files = _annotations(folder, scene_id)
         # written in place, since a room's parts and their concatenation together need six times the memory of the result
