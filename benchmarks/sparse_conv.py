@@ -24,9 +24,8 @@ from torch import Tensor, nn
 from al3d.nets import MinkUNet
 from al3d.progress import console
 from al3d.rng import generator
-from al3d.threads import processor
 from al3d.sparse.engine import ENGINES, engine_name
-from al3d.threads import limit_threads
+from al3d.threads import limit_threads, processor
 
 CLASSES = 13
 CHANNELS = 6

@@ -1,4 +1,4 @@
-"""The commands of `al3d`, one file each, thin: what they compute lies in lower modules, which a command imports when it runs.
+"""The commands of `al3d`, one thin file each: what they compute lies in lower modules, imported when a command runs.
 
 A file NAME.py holds a click command called `command`; the first line of its docstring is what `al3d` says of it.
 """

@@ -12,10 +12,19 @@ from al3d.command import Command, CountOrAll, config_dir, examples, hydra_words,
 
 @click.command(
     cls=Command,
-    epilog=examples("al3d check dataset=folder dataset.root=/path/to/my_scans", "al3d check dataset=s3dis dataset.root=/path --scenes all"),
+    epilog=examples(
+        "al3d check dataset=folder dataset.root=/path/to/my_scans",
+        "al3d check dataset=s3dis dataset.root=/path --scenes all",
+    ),
 )
 @hydra_words
-@click.option("--scenes", type=CountOrAll(), default=20, show_default=True, help="How many of each split are read, a fixed sample.")
+@click.option(
+    "--scenes",
+    type=CountOrAll(),
+    default=20,
+    show_default=True,
+    help="How many of each split are read, a fixed sample.",
+)
 @config_dir
 @plain_errors()
 def command(words: tuple[str, ...], scenes: int | None, config_dir: Path | None) -> None:

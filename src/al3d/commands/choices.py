@@ -11,11 +11,18 @@ from al3d.command import Command, Place, config_dir, examples, hydra_words, plai
 
 @click.command(
     cls=Command,
-    epilog=examples("al3d choices outputs/NAME --methods redal,entropy,random", "al3d choices outputs/NAME --percent 1 paths.data=/other/data"),
+    epilog=examples(
+        "al3d choices outputs/NAME --methods redal,entropy,random",
+        "al3d choices outputs/NAME --percent 1 paths.data=/other/data",
+    ),
 )
 @click.argument("run", type=Place())
 @hydra_words
-@click.option("--methods", default="", help="Of conf/acquire, separated by commas; all otherwise; with options as redal:unit=voxel.")
+@click.option(
+    "--methods",
+    default="",
+    help="Of conf/acquire, separated by commas; all otherwise; with options as redal:unit=voxel.",
+)
 @click.option(
     "--percent",
     type=click.FloatRange(0, 100, min_open=True),
@@ -27,7 +34,15 @@ from al3d.command import Command, Place, config_dir, examples, hydra_words, plai
 @click.option("--out", type=Place(), help="Where choices.png, .csv, .md and agreement.csv go; RUN/choices otherwise.")
 @config_dir
 @plain_errors()
-def command(run: Path, words: tuple[str, ...], methods: str, percent: float, scene: str | None, out: Path | None, config_dir: Path | None) -> None:
+def command(
+    run: Path,
+    words: tuple[str, ...],
+    methods: str,
+    percent: float,
+    scene: str | None,
+    out: Path | None,
+    config_dir: Path | None,
+) -> None:
     """Let methods choose from one trained network's predictions; nothing in RUN changes.
 
     The words say how this is executed: paths.data=..., dataset.source.root=..., trainer.threads=2, prepare.workers=2.

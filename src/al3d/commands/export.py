@@ -9,10 +9,18 @@ import click
 from al3d.command import Command, Place, examples, plain_errors
 
 
-@click.command(cls=Command, epilog=examples("al3d export outputs/NAME --out lists", "al3d export outputs/NAME --out lists --round 0"))
+@click.command(
+    cls=Command,
+    epilog=examples("al3d export outputs/NAME --out lists", "al3d export outputs/NAME --out lists --round 0"),
+)
 @click.argument("run", type=Place())
 @click.option("--out", type=Place(), required=True, help="Where the lists go.")
-@click.option("--round", "round_index", type=click.IntRange(0), help="What was bought up to this round; 0 is the seed alone; otherwise everything.")
+@click.option(
+    "--round",
+    "round_index",
+    type=click.IntRange(0),
+    help="What was bought up to this round; 0 is the seed alone; otherwise everything.",
+)
 @click.option("--data", type=Place(), help="The folder of prepared data sets; otherwise the run's own paths.data.")
 @click.option("--partition", help="Which stored partition the regions are of, a folder name in the data set's unit/.")
 @plain_errors()

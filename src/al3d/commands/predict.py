@@ -27,11 +27,16 @@ class Predict(Command):
     def said(self, word: str, ctx: click.Context) -> list[str]:
         """A word `key=value` as the option that it means."""
         key, found, value = word.partition("=")
-        option = next((one for one in self.params if isinstance(one, click.Option) and key == one.opts[0][2:].replace("-", "_")), None)
+        option = next(
+            (one for one in self.params if isinstance(one, click.Option) and key == one.opts[0][2:].replace("-", "_")),
+            None,
+        )
         if not found or word.startswith("-"):
             return [word]
         if option is None:
-            raise click.NoSuchOption(key, possibilities=[one.opts[0][2:].replace("-", "_") for one in self.params], ctx=ctx)
+            raise click.NoSuchOption(
+                key, possibilities=[one.opts[0][2:].replace("-", "_") for one in self.params], ctx=ctx
+            )
         if option.is_flag:
             if value not in ("true", "false"):
                 raise click.BadParameter(f"{word}: give true or false", ctx, option)
@@ -48,9 +53,17 @@ class Predict(Command):
     ),
 )
 @click.option("--run", type=Place(), required=True, help="The run's folder.")
-@click.option("--scans", help="A scan, a folder of scans, or a pattern such as '/path/**/*.ply' (PLY LAS LAZ PCD NPZ BIN, nuScenes' .pcd.bin).")
+@click.option(
+    "--scans",
+    help="A scan, a folder, or a pattern such as '/path/**/*.ply' (PLY LAS LAZ PCD NPZ BIN, nuScenes' .pcd.bin).",
+)
 @click.option("--split", help="Instead of scans: a split of the run's own data set, such as test.")
-@click.option("--out", type=Place(), required=True, help="Where the labelled scans go; finished ones are skipped when the command is run again.")
+@click.option(
+    "--out",
+    type=Place(),
+    required=True,
+    help="Where the labelled scans go; finished ones are skipped when the command is run again.",
+)
 @click.option(
     "--format",
     type=click.Choice(["same", "ply", "las", "laz", "label", "npz", "submission"]),
@@ -58,9 +71,13 @@ class Predict(Command):
     show_default=True,
     help="submission: as ScanNet's and SemanticKITTI's servers take it.",
 )
-@click.option("--round", type=click.IntRange(0), help="The round whose network labels; otherwise the last finished one.")
+@click.option(
+    "--round", type=click.IntRange(0), help="The round whose network labels; otherwise the last finished one."
+)
 @click.option("--probabilities/--no-probabilities", help="The probability of every class, too (ply, las, laz, npz).")
-@click.option("--colours", type=click.Choice(["scan", "class"]), default="scan", show_default=True, help="What PLY files show.")
+@click.option(
+    "--colours", type=click.Choice(["scan", "class"]), default="scan", show_default=True, help="What PLY files show."
+)
 @click.option(
     "--field",
     type=click.Choice(["classification", "label"]),
@@ -70,8 +87,16 @@ class Predict(Command):
 )
 @click.option("--overwrite/--no-overwrite", help="Label again what is there.")
 @click.option("--root", type=Place(), help="Where the run's data set is now, if it was moved.")
-@click.option("--tile-voxels", type=TileVoxels(), default=400_000, show_default=True, help="Voxels that the network sees at once; null: whole scans.")
-@click.option("--tile-halo", type=click.IntRange(0), default=96, show_default=True, help="Voxels around a tile that it sees, too.")
+@click.option(
+    "--tile-voxels",
+    type=TileVoxels(),
+    default=400_000,
+    show_default=True,
+    help="Voxels that the network sees at once; null: whole scans.",
+)
+@click.option(
+    "--tile-halo", type=click.IntRange(0), default=96, show_default=True, help="Voxels around a tile that it sees, too."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of this process.")
 @plain_errors()

@@ -26,5 +26,8 @@ command = HydraCommand(
     "prepare",
     task,
     help="Prepare the data set and everything that the chosen seed and method read of it.",
-    lines=("al3d prepare dataset=rooms acquire=redal", "al3d prepare dataset=s3dis dataset.root=/path prepare.workers=4"),
+    lines=(
+        "al3d prepare dataset=rooms acquire=redal",
+        "al3d prepare dataset=s3dis dataset.root=/path prepare.workers=4",
+    ),
 )

@@ -11,7 +11,9 @@ from al3d.command import Command, Place, examples, plain_errors
 
 @click.command(
     cls=Command,
-    epilog=examples("al3d results outputs/rooms-minkunet-* --out results", "al3d results outputs/* --seeds --out seeds"),
+    epilog=examples(
+        "al3d results outputs/rooms-minkunet-* --out results", "al3d results outputs/* --seeds --out seeds"
+    ),
 )
 @click.argument("runs", nargs=-1, required=True, type=Place())
 @click.option("--out", type=Place(), default="results", show_default=True, help="Where curves and tables go.")

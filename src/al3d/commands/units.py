@@ -17,12 +17,25 @@ from al3d.command import Command, CountOrAll, Place, config_dir, examples, hydra
     ),
 )
 @hydra_words
-@click.option("--unit", default="supervoxel", show_default=True, help="What to measure, of conf/unit, separated by commas; with options as voxel:size=0.5.")
+@click.option(
+    "--unit",
+    default="supervoxel",
+    show_default=True,
+    help="What to measure, of conf/unit, separated by commas; with options as voxel:size=0.5.",
+)
 @click.option("--split", default="train", show_default=True, help="Whose scenes.")
 @click.option("--scenes", type=CountOrAll(), default=12, show_default=True, help="How many of them, evenly spaced.")
 @click.option("--scene", help="The scene in the picture; the first measured one otherwise.")
-@click.option("--out", type=Place(), help="Where table.csv, table.md, sizes.png and scene.png go; outputs/units/DATASET otherwise.")
-@click.option("--export", type=Place(), help="Write the first unit's ids of every scene of the split as ReDAL's files here, and measure nothing.")
+@click.option(
+    "--out",
+    type=Place(),
+    help="Where table.csv, table.md, sizes.png and scene.png go; outputs/units/DATASET otherwise.",
+)
+@click.option(
+    "--export",
+    type=Place(),
+    help="Write the first unit's ids of every scene of the split as ReDAL's files here, and measure nothing.",
+)
 @config_dir
 @plain_errors()
 def command(
