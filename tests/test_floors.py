@@ -19,7 +19,7 @@ SOURCE = REPOSITORY / "src" / "al3d"
 FLOORS = (
     {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "launchers", "threads"},
     {"sparse", "geometry", "units", "data.sources", "world"},
-    {"nets", "data", "features", "probes"},
+    {"nets", "data", "features", "probes", "people"},
     {"learn", "acquire"},
     {"rounds", "sharing", "report", "compose", "main", "predict"},
 )
