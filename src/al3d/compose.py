@@ -484,6 +484,9 @@ def judging(store: Store, oracle: Oracle, evaluation: Evaluation) -> str:
             f"{_none_of('val', val)}: nothing can be judged: label some of them, or name labelled scenes in splits.val; without any, "
             "eval.judge_on=bought_holdout judges on a part of what is bought, eval.judge_on=none on nothing"
         )
+    bare = [name for name in val if not store.labelled(name)] if labelled and evaluation.judge_on in ("auto", "val") else []
+    if bare:
+        say(f"warning: {len(bare)} of the {len(val)} val scenes hold no labelled point ({', '.join(bare[:5])}): networks are judged on the others")
     train = store.splits["train"]
     if oracle.simulated and train and not any(_labelled(oracle, store, name) for name in train):
         raise ValueError(
