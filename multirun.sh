@@ -58,7 +58,7 @@ done
 
 # One line a run: state, rounds, folder and options, separated by tabs.
 listed() {
-    "$python" -m al3d.report.cells "dataset=$datasets" "seed=$seeds" "acquire=$acquires" "rng=$rngs" ${shared[@]+"${shared[@]}"} |
+    "$python" -m al3d study cells "dataset=$datasets" "seed=$seeds" "acquire=$acquires" "rng=$rngs" ${shared[@]+"${shared[@]}"} |
         grep -E "^(finished|started|new|refused|repeated)$tab"
 }
 tab=$(printf '\t')

@@ -1,17 +1,6 @@
-"""Run active learning: python train.py dataset=... seed=... acquire=... (see conf/ for every choice)."""
+"""Run active learning: python train.py dataset=... seed=... acquire=... (see conf/ for every choice); the same as `al3d train`."""
 
-import hydra
-from omegaconf import DictConfig
-
-import al3d.launchers  # noqa: F401  what conf/hydra/launcher refers to
-from al3d.main import train
-
-
-@hydra.main(config_path="conf", config_name="train", version_base="1.3")
-def main(config: DictConfig) -> None:
-    """Compose and run one experiment."""
-    train(config)
-
+from al3d.commands.train import main  # it holds what Hydra's tab completion looks for in a script: @hydra.main
 
 if __name__ == "__main__":
     main()

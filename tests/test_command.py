@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
-from al3d.command import key_values, plain_errors, whole_number
+from al3d.command import Command, CountOrAll, Place, plain_errors
 
 
-def test_given_values_win_over_defaults() -> None:
-    assert key_values(["out=x", "rng=2"], {"out": None, "rng": "1", "scenes": "8"}, "usage") == {"out": "x", "rng": "2", "scenes": "8"}
-    assert key_values(["out=a=b"], {"out": None}, "usage") == {"out": "a=b"}
+@click.command(cls=Command)
+@click.argument("run", type=Place())
+@click.option("--tile-size", type=click.IntRange(1))
+@click.option("--scenes", type=CountOrAll(), default=3)
+@click.option("--new", is_flag=True)
+@plain_errors()
+def command(**options: Any) -> None:
+    raise ValueError(str(options))
 
 
-def test_numbers_are_whole_and_large_enough() -> None:
-    assert whole_number({"n": "3"}, "n", 3) == 3
-    with pytest.raises(ValueError, match="n=2: give at least 3"):
-        whole_number({"n": "2"}, "n", 3)
-    with pytest.raises(ValueError, match=r"n=2\.5: give a whole number"):
-        whole_number({"n": "2.5"}, "n", 3)
+def said(*words: str) -> str:
+    with pytest.raises((click.UsageError, SystemExit)) as ended:
+        command.main([*words], standalone_mode=False)
+    return ended.value.format_message() if isinstance(ended.value, click.UsageError) else str(ended.value)
+
+
+def test_values_are_converted() -> None:
+    home = Path("~/a").expanduser()
+    assert f"'run': {home!r}" in said("~/a") and "'scenes': None" in said("a", "--scenes", "all")
+    assert "'scenes': 3" in said("a") and "'scenes': 7" in said("a", "--scenes", "7")
+
+
+def test_wrong_words_are_named_with_the_way_out() -> None:
+    assert said("a", "--tile-sise", "3") == "No such option '--tile-sise'. Did you mean '--tile-size'?"
+    assert said("a", "tile_size=3") == "tile_size=3: say --tile-size 3"
+    assert said("a", "new=true") == "new=true: say --new" and said("run=a") == "run=a: say a"
+    assert "0 is not in the range x>=1" in said("a", "--tile-size", "0")
+    assert "'some' is neither a whole number from 1 on nor all" in said("a", "--scenes", "some")
+    assert "'run': " in said("other=a")  # a folder may be called so
 
 
 def test_errors_end_with_one_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,10 +58,3 @@ def test_warnings_are_words(capsys: pytest.CaptureFixture[str]) -> None:
         warnings.simplefilter("always")
         assert warnings.formatwarning("odd", UserWarning, __file__, 1) == "al3d: odd\n"
     assert "UserWarning" in warnings.formatwarning("odd", UserWarning, __file__, 1)
-
-
-def test_help_ends_the_process(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        key_values(["--help"], {"out": None}, "usage: this")
-    assert stop.value.code == 0
-    assert "usage: this" in capsys.readouterr().out

@@ -17,14 +17,15 @@ SOURCE = REPOSITORY / "src" / "al3d"
 
 #: From the ground up. A module imports from its own floor and from lower ones; a part that is not named here fails.
 FLOORS = (
-    {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "launchers", "threads"},
+    {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "configuration", "sweep", "launchers", "threads"},
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features", "probes", "people"},
     {"learn", "acquire"},
-    {"rounds", "sharing", "report", "compose", "main", "predict"},
+    {"plan", "rounds", "sharing", "report", "identity", "for_probes", "compose", "main", "predict"},
+    {"commands", "door", "hydra_door", "__main__"},
 )
-#: Commands that compose a configuration as train.py does: they stand above everything, and nothing imports them.
-SCRIPTS = {"al3d.data.check", "al3d.units.report", "al3d.demo"}
+#: What commands show that compose a configuration as train.py does: nothing but a command imports them.
+SCRIPTS = {"al3d.units.report", "al3d.demo"}
 HEAVY = {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
 #: The composition itself and its budget are types that the loop may name; what they are made of is chosen by configuration.
 COMPOSITION = {"al3d.acquire.acquirer.Acquirer", "al3d.acquire.budget.Budget"}
@@ -47,7 +48,7 @@ def part_of(module: str) -> str:
 
 def floor_of(module: str) -> int:
     if module in SCRIPTS:
-        return len(FLOORS)
+        return len(FLOORS) - 1
     part = part_of(module)
     return 0 if not part else next((number for number, parts in enumerate(FLOORS) if part in parts), -1)
 

@@ -1,14 +1,16 @@
-"""What the commands share: `key=value` arguments, and errors that a person can read."""
+"""What the commands share: their grammar, made with click, and errors that a person can read."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from hydra.errors import HydraException
+import click
 
 
 @contextmanager
@@ -32,6 +34,8 @@ def plain_errors() -> Iterator[None]:
 @contextmanager
 def unwrapped(*kinds: type[Exception]) -> Iterator[None]:
     """Let what a part said when it was built be the error, when it is one of `kinds`, without Hydra's words around it."""
+    from hydra.errors import HydraException
+
     try:
         yield
     except HydraException as error:
@@ -47,38 +51,58 @@ def missing_options(tree: object, prefix: str = "") -> list[str]:
     return [name for key, value in tree.items() for name in missing_options(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
-def key_values(arguments: Sequence[str], defaults: Mapping[str, str | None], usage: str) -> dict[str, str]:
-    """Arguments of the form `key=value` over `defaults`; a default of None must be given.
+class Command(click.Command):
+    """A command of `al3d`; an option that is said as `key=value` is answered with the way to say it."""
 
-    Raises: ValueError with the `usage` for an unknown key, a repeated one, a missing one, or an argument without `=`.
-    """
-    if "--help" in arguments:
-        print_help(usage)
-    given: dict[str, str] = {}
-    for argument in arguments:
-        key, found, value = argument.partition("=")
-        if not found or key not in defaults or key in given:
-            why = "is given twice" if key in given else "is not an option" if found else "is not key=value"
-            raise ValueError(f"{argument!r} {why}\n{usage}")
-        given[key] = value
-    missing = [f"{key}=" for key, value in defaults.items() if value is None and key not in given]
-    if missing:
-        raise ValueError(f"missing: {' '.join(missing)}\n{usage}")
-    return {key: given.get(key, str(value)) for key, value in defaults.items()}
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for word in args:
+            key, found, value = word.partition("=")
+            parameter = next((one for one in self.params if one.name == key.replace("-", "_")), None)
+            if found and parameter is not None:
+                raise click.UsageError(f"{word}: say {way_to_say(parameter, value)}", ctx)
+        return super().parse_args(ctx, args)
 
 
-def print_help(usage: str) -> None:
-    """Print the usage and end the process, as `--help` does."""
-    sys.stdout.write(f"{usage}\n")
-    sys.exit(0)
-
-
-def whole_number(options: Mapping[str, str], key: str, least: int) -> int:
-    """The whole number of an option. Raises: ValueError naming the option when it is none, or under `least`."""
-    try:
-        value = int(options[key])
-    except ValueError:
-        raise ValueError(f"{key}={options[key]}: give a whole number") from None
-    if value < least:
-        raise ValueError(f"{key}={value}: give at least {least}")
+def way_to_say(parameter: click.Parameter, value: str) -> str:
+    """How a parameter gets its value: `--out results`, `--new`, or the value alone."""
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len) if parameter.is_flag else f"{max(parameter.opts, key=len)} {value}"
     return value
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help, its lines as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Place(click.Path):
+    """A file or folder; `~` is the home folder."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(Path(value).expanduser(), param, ctx)
+
+
+class CountOrAll(click.ParamType[int | None]):
+    """A whole number from 1 on, or `all`, which is None."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value == "all" or value is None:
+            return None
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is neither a whole number from 1 on nor all.", param, ctx)
+        return int(value)
+
+
+#: For commands that compose a configuration as train does.
+config_dir = click.option(
+    "--config-dir",
+    type=Place(exists=True, file_okay=False),
+    help="A folder of more choices (methods, data sets, networks), laid out as conf is.",
+)
+#: The options of a configuration, in Hydra's words.
+hydra_words = click.argument("words", nargs=-1, metavar="[KEY=VALUE]...", type=click.UNPROCESSED)

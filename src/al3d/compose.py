@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -13,16 +13,16 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from al3d.acquire.acquirer import Acquirer
 from al3d.acquire.described import check_described, described_unit, prepare_features
 from al3d.acquire.pool import base_points
 from al3d.acquire.pseudo import check_pair
 from al3d.acquire.window import windows
-from al3d.command import missing_options, unwrapped
+from al3d.command import unwrapped
+from al3d.configuration import plain
 from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
 from al3d.data.hashing import hash_of
@@ -32,53 +32,37 @@ from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.store import Store
 from al3d.data.unasked import unasked_warning
 from al3d.files import whole_file
+from al3d.for_probes import check_probe, ranks_of
+from al3d.identity import Tree, chosen_methods, data_source, identity_of, is_probe
 from al3d.learn.evaluation import Evaluation
 from al3d.learn.on_device import check_compute, device_of
 from al3d.probes.description import Kept
 from al3d.probes.fit import Fitted
-from al3d.progress import console
-from al3d.rounds import AUTO, Plan, Study
-from al3d.run import RunFolder, features_name, first_process, identity_hash, wait_for
+from al3d.rounds import Plan, Study
+from al3d.run import RunFolder, features_name, first_process, identity_hash, say, wait_for
 from al3d.sharing import Sharing, first_round
 from al3d.sparse.backend import Own
 from al3d.sparse.engine import engine_name
 from al3d.threads import limit_threads
-from al3d.types import IGNORE, PENULTIMATE, Oracle, Source
+from al3d.types import IGNORE, Oracle, Source
 
 #: What may change between restarts: how a run is executed, and how far it goes.
 EXECUTION = ("accelerator", "devices", "num_nodes", "strategy", "threads", "workers", "compute")
-#: Options of `rounds` that came after the first runs, with what those did.
-ADDED_TO_ROUNDS: Mapping[str, Any] = {"first_steps": None, "first_epochs": None, "optimizer": "fresh", "accumulate": 1}
-#: Options that mean nothing to a probe, by how their words begin, and those among them that do.
-NOT_FOR_PROBES = (
-    "learner", "loss@", "schedule@", "augment@", "dataset.augment", "dataset.inputs", "dataset.reduce", "dataset.center", "dataset.crop_voxels",
-    "rounds.steps", "rounds.epochs", "rounds.first_", "rounds.cap", "rounds.patience", "rounds.held_units", "rounds.fixed", "rounds.batch", "rounds.init=",
-    "rounds.optimizer", "rounds.accumulate", "rounds.checkpoint_every", "eval.after", "eval.first_after", "sparse.", "start.",
-    "trainer.precision", "trainer.strategy", "net.width", "net.dropout", "net.backend",
-)  # fmt: skip
-FOR_PROBES = ("learner=supervised", "learner.prior", "learner.tile_")
-#: What an experiment may say of its network and a probe has not.
-OF_NETWORKS = ("width", "dropout", "backend")
-#: Options of rounds that find their own length, which mean nothing to others; and those of scenes that are drawn by their labels.
-OF_AUTO, OF_LABELS = ("cap", "patience", "held_units", "fixed"), ("draw", "draw_exponent", "draw_floor")
-Tree = dict[str, Any]
 
 
-def study_of(config: DictConfig) -> Study:
-    """Compose everything of one run; raises before anything is trained.
+def study_of(config: DictConfig, source: Source | None = None) -> Study:
+    """Compose everything of one run, from its data set's `source` if it is there already; raises before anything is trained.
 
     Raises: ValueError or FileNotFoundError naming the option or file, the value and the way out.
     """
     limit_threads(config.trainer.threads)
     check_compute(config.trainer.compute)
     quiet_libraries()
-    source = data_source(config)
+    source = source or data_source(config)
     seed, method, plan = chosen_methods(config)
     pseudo = chosen_pseudo(config, method)
     probing = is_probe(config)
-    if probing:
-        refuse_for_probe(config, typed(), method, Evaluation(**plain(config)["eval"]))
-        leave_out_for_probe(config)
+    check_probe(config, method)
     inputs = tuple(config.dataset.inputs)
     voxeliser, crop = voxels_of(config, source)
     module = partial(instantiate(config.learner), classes=len(source.classes), rng=config.rng)
@@ -105,7 +89,7 @@ def study_of(config: DictConfig) -> Study:
     folder = run_folder(config, identity)
     tree = plain(config)
     execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"]), "engine": engine}
-    check_asked(oracle, seed, method, _ranks(config))
+    check_asked(oracle, seed, method, ranks_of(config))
     if oracle.simulated and LabelState(folder.path, store).rounds == 0:
         check_answerable(store)
     execution["device"] = device_of(config.trainer.accelerator).type
@@ -119,7 +103,7 @@ def study_of(config: DictConfig) -> Study:
     base = base_points(store, config.rounds.base, method)
     _check_total(config, base, plan)
     shared = config.paths.get("shared") if oracle.simulated else None
-    ranks = _ranks(config)
+    ranks = ranks_of(config)
     counted = voxel_counts(store, voxeliser.size) if plan.batch_voxels is not None or ranks > 1 else None
     data = partial(
         RoundData,
@@ -162,16 +146,6 @@ def study_of(config: DictConfig) -> Study:
     )
 
 
-def is_probe(config: DictConfig) -> bool:
-    """Whether a probe stands where a network would be."""
-    return "descriptions" in config.net
-
-
-def typed() -> list[str]:
-    """The words of the command line, as far as Hydra knows them: none where a configuration was composed by code."""
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
 def probe_words(probe: Fitted) -> str:
     """What a probe is, in a line."""
     return f"{probe.head.name} on {' and '.join(part.name for part in probe.descriptions)}"
@@ -184,30 +158,6 @@ def prepared_descriptions(config: DictConfig, store: Store) -> Kept:
     described = Kept(store, tuple(parts.values()), float(config.dataset.scale.voxel))
     described.prepare(Jobs(**config.prepare))
     return described
-
-
-def data_source(config: DictConfig) -> Source:
-    """The data set's source; fills the lengths and inputs that the configuration leaves to it.
-
-    Raises: ValueError for a missing root; whatever the source raises about its files.
-    """
-    missing = sorted(missing_options(OmegaConf.to_container(config, resolve=False)))
-    if missing:
-        raise ValueError(f"these options have no value yet: {', '.join(missing)}. Give them on the command line, for example {missing[0]}=/path/to/data")
-    source = cast(Source, instantiate(config.dataset.source))
-    scale = {key: value for key, value in source.scale.items() if config.dataset.scale.get(key, 0) is None}
-    for key, value in scale.items():
-        config.dataset.scale[key] = value
-    if config.dataset.scale.unit_voxel is None:
-        config.dataset.scale.unit_voxel = 2.5 * config.dataset.scale.supervoxel_voxel
-    unknown = [key for key, value in config.dataset.scale.items() if value is None]
-    if unknown:
-        raise ValueError(f"data set {source.name} does not say its {', '.join(map(str, unknown))}: give dataset.scale.{unknown[0]}=METRES")
-    config.classes = len(source.classes)
-    config.dataset.attributes = list(source.features)
-    if config.dataset.inputs is None or is_probe(config):
-        config.dataset.inputs = [*source.features, "x", "y", "z"]
-    return source
 
 
 def convolving(net: torch.nn.Module, accelerator: str, precision: str | int) -> str:
@@ -235,16 +185,6 @@ def voxels_of(config: DictConfig, source: Source) -> tuple[Voxeliser, Crop | Non
     return voxeliser, None if dataset.crop_voxels is None else Crop(dataset.crop_voxels)
 
 
-def chosen_methods(config: DictConfig) -> tuple[Acquirer, Acquirer, Plan]:
-    """Seed, method and plan: built before any data is read, so that a wrong option costs no time."""
-    with unwrapped(ValueError, OSError):
-        seed = cast(Acquirer, instantiate(config.seed, _convert_="all"))
-        method = cast(Acquirer, instantiate(config.acquire, _convert_="all"))
-    if seed.predicts:
-        raise ValueError(f"seed={seed.name} needs predictions, but before the seed there is no network: choose a seed from conf/seed")
-    return seed, method, Plan(**plain(config)["rounds"])
-
-
 def chosen_pseudo(config: DictConfig, method: Acquirer) -> Acquirer | None:
     """The second acquirer, whose choices are labelled by the network, or None. Raises: ValueError when it cannot go with the method."""
     if not config.get("pseudo"):
@@ -270,7 +210,7 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     root = Path(config.paths.data)
     folder = store_folder(source, root, grid=config.dataset.grid)
     jobs = Jobs(**config.prepare)
-    counted = None if config.rounds.batch_voxels is None and _ranks(config) == 1 else config.dataset.scale.voxel
+    counted = None if config.rounds.batch_voxels is None and ranks_of(config) == 1 else config.dataset.scale.voxel
     described = [[part.identity, described_unit(method)] for method in methods for part in (method.features, method.thin and method.thin.features) if part]
     ready = root / ".ready" / hash_of([folder.name, extras, units, counted, described])
     if not first_process():
@@ -294,75 +234,6 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     return store
 
 
-def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer] | None = None, start: Tree | None = None) -> Tree:
-    """What defines a run: the data's content and every option that could change a number.
-
-    Of the features that `methods` (by group) choose by, the content of their weights counts, not where those lie. `start` says the same of
-    the weights that training starts from, None: fresh ones.
-    """
-    tree = plain(config)
-    for group, method in (methods or {}).items():
-        if method.features is not None:
-            tree[group] = {**without_places(tree[group]), "described_by": hash_of(method.features.identity)}
-    dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root", "steps", "epochs", "attributes")}
-    rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after", "answered")}
-    pseudo = {"pseudo": tree["pseudo"]} if tree.get("pseudo") else {}
-    evaluation = changed(tree["eval"], dataclasses.asdict(Evaluation()))
-    rounds = changed(rounds, ADDED_TO_ROUNDS, ADDED_TO_ROUNDS)
-    if rounds["steps"] != AUTO:
-        rounds = {key: value for key, value in rounds.items() if key not in OF_AUTO}
-    learner = tree["learner"]
-    if learner.get("draw", "scenes") == "scenes":
-        learner = {key: value for key, value in learner.items() if key not in OF_LABELS}
-    if learner.get("prior", "trained") == "trained":
-        learner = {key: value for key, value in learner.items() if key not in ("prior", "prior_strength")}
-    return {
-        "data": store.data_hash,
-        "dataset": {**dataset, "name": store.name},
-        "seed": tree["seed"],
-        "acquire": changed(tree["acquire"], {"feature": PENULTIMATE}),
-        **pseudo,
-        "net": changed(net_identity(config, tree["net"]), {"backend": "al3d"}),
-        **({"start": start} if start else {}),
-        "learner": learner,
-        "rounds": rounds,
-        "oracle": tree["oracle"],
-        **({"eval": evaluation} if evaluation else {}),
-        "precision": tree["trainer"]["precision"],
-        "rng": tree["rng"],
-    }
-
-
-def net_identity(config: DictConfig, options: Tree) -> Tree:
-    """The options of the network; of a probe's descriptions, what they are and not where their files lie."""
-    if not is_probe(config):
-        return options
-    parts = instantiate(config.net.descriptions, _convert_="all")
-    return {**options, "descriptions": {name: hash_of(part.identity) for name, part in parts.items()}}
-
-
-def changed(options: Tree, defaults: Mapping[str, Any], among: Collection[str] | None = None) -> Tree:
-    """The options without those, `among` some, that are at their default: an option that a later version adds renames no run that leaves it alone."""
-    return {key: value for key, value in options.items() if not ((among is None or key in among) and key in defaults and value == defaults[key])}
-
-
-def without_places(node: Any, inside: bool = False) -> Any:
-    """A method's options without those that say where its features' weights lie or how they are computed."""
-    if isinstance(node, dict):
-        return {
-            key: without_places(part, inside or key in ("features", "thin"))
-            for key, part in node.items()
-            if not (inside and key in ("weights", "device", "batch", "download", "run"))
-        }
-    return [without_places(part, inside) for part in node] if isinstance(node, list) else node
-
-
-def _ranks(config: DictConfig) -> int:
-    """How many processes train together, as far as the configuration says."""
-    devices = config.trainer.devices
-    return int(config.trainer.num_nodes) * (devices if isinstance(devices, int) and devices > 0 else 1)
-
-
 def run_folder(config: DictConfig, identity: Tree) -> RunFolder:
     """The run's folder, named by its identity, with the guard passed.
 
@@ -376,34 +247,6 @@ def run_folder(config: DictConfig, identity: Tree) -> RunFolder:
     folder = RunFolder(Path(config.paths.run) if config.paths.run else Path(config.paths.outputs) / name)
     folder.guard(identity)
     return folder
-
-
-def refuse_for_probe(config: DictConfig, words: Sequence[str], method: Acquirer, evaluation: Evaluation) -> None:
-    """Refuse what means nothing to a probe: options that were typed, and choices that need a network. Raises: ValueError naming them."""
-    needless = [word for word in words if word.lstrip("+~").startswith(NOT_FOR_PROBES) and not word.startswith(FOR_PROBES)]
-    if needless:
-        raise ValueError(f"{', '.join(needless)}: means nothing to net=probe, which is fitted to its labels at once: leave it out, or choose net=minkunet")
-    ranks = _ranks(config)
-    wrong = {
-        f"learner={str(config.learner['_target_']).rsplit('.', 1)[-1]}": not str(config.learner["_target_"]).endswith(".Segmenter"),
-        f"{method.name}, which makes {method.passes} dropout passes,": method.passes > 1,
-        f"{method.name}, which looks at {method.views} augmented views,": method.views > 1,
-        f"acquire.feature={method.feature}": method.feature != PENULTIMATE,
-        f"eval.select_on={evaluation.select_on}": evaluation.selects,
-        f"eval.votes={evaluation.votes}": evaluation.votes > 1,
-        f"start.weights={config.start.weights}": config.start.weights is not None,
-        f"trainer.devices x trainer.num_nodes = {ranks}": ranks > 1,
-    }
-    found = [name for name, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise ValueError(f"{', '.join(found)} cannot go with net=probe, which is fitted in seconds by one process and has no dropout: leave it out")
-
-
-def leave_out_for_probe(config: DictConfig) -> None:
-    """Take out what an experiment says of its network, which a probe has not."""
-    with open_dict(config):
-        for key in OF_NETWORKS:
-            config.net.pop(key, None)
 
 
 def make_trainer(settings: Mapping[str, Any], max_steps: int = -1, **options: Any) -> pl.Trainer:
@@ -420,11 +263,6 @@ def make_trainer(settings: Mapping[str, Any], max_steps: int = -1, **options: An
         log_every_n_steps=10,
         **options,
     )
-
-
-def plain(config: DictConfig) -> Tree:
-    """A configuration as nested dictionaries, interpolations resolved."""
-    return cast(Tree, OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
 
 
 def quiet_libraries() -> None:
@@ -548,9 +386,3 @@ def _check_total(config: DictConfig, base: int, plan: Plan) -> None:
     if everything or total > 100:
         wanted = "everything and then more" if everything else f"{total:g} percent of {base:,} points"
         raise ValueError(f"{plan.n} rounds would buy {wanted}: lower rounds.n, rounds.initial or rounds.step (a fully supervised run is seed=all rounds.n=1)")
-
-
-def say(text: str) -> None:
-    """One line for a person, from the first process only."""
-    if first_process():
-        console.print(text, markup=False)

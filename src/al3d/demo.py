@@ -1,4 +1,4 @@
-"""Active learning in three minutes, on two cores and without a download: `python -m al3d.demo`.
+"""Active learning in three minutes, on two cores and without a download: `al3d demo`.
 
 Generated rooms are labelled region by region, once as a method asks for and once at random, with three random seeds each; a probe learns from them. One
 sparse network is trained on the same seed beside it. What comes out is a page that compares the two, and a report of every run.
@@ -6,22 +6,15 @@ sparse network is trained on the same seed beside it. What comes out is a page t
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import os
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
-
-import al3d
-from al3d.command import plain_errors
 from al3d.compose import study_of
+from al3d.configuration import composed
 from al3d.main import prepare_only
 from al3d.progress import console, stage
 from al3d.report.compare.command import write_comparison
@@ -29,14 +22,11 @@ from al3d.report.rounds import read_rounds
 from al3d.report.table import curve_table, duration
 from al3d.rounds import run
 
-CONF = Path(al3d.__file__).resolve().parent / "conf"
 #: The method that is shown beside random, and the random seeds of both.
 METHOD, RNGS = "redal", (1, 2, 3)
 #: Half of the trees and of the rows that a probe has otherwise lose little here.
 PROBE = ("experiment=demo", "net=probe", "net.head.trees=30", "net.head.rows=10000")
 NETWORK = ("experiment=demo", "rounds.n=1", "rounds.steps=40", "rounds.batch=2")
-DESCRIPTION = """Active learning on generated rooms, from the labels of a few regions to a page that compares what was bought with random buying.
-Needs no GPU and no download; about three minutes on two cores. Run again, it goes on where it was stopped."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,7 @@ class Cell:
     reports: bool = False
 
     def options(self, data: Path, out: Path) -> tuple[str, ...]:
-        """What `train.py` would be told."""
+        """What `al3d train` would be told."""
         places = (f"paths.data={data}", f"paths.outputs={out}", f"paths.run={out / self.name}", f"paths.shared={out / '.shared'}")
         return (*self.words, "trainer.threads=1", "trainer.workers=0", *places)
 
@@ -59,12 +49,6 @@ def cells() -> list[Cell]:
     pairs = [Cell(f"{method}-rng{rng}", (*PROBE, f"acquire={method}", f"rng={rng}"), reports=(method, rng) == (METHOD, RNGS[0])) for rng, method in methods]
     full = Cell("full", (*PROBE, "seed=all", "acquire=random", "rounds.n=1"))
     return [Cell("network", (*NETWORK, "acquire=random")), full, *pairs]
-
-
-def composed(words: Sequence[str]) -> DictConfig:
-    """The configuration of a run."""
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        return compose("train", overrides=list(words))
 
 
 def run_cell(words: Sequence[str], log: Path, reports: bool) -> str:
@@ -80,19 +64,6 @@ def compare_runs(out: Path) -> Path:
     page = out / "demo.html"
     write_comparison([out / cell.name for cell in cells() if cell.name != "network"], page, quiet=True)
     return page
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the demo."""
-    parser = argparse.ArgumentParser(prog="python -m al3d.demo", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("outputs/demo"), help="where runs and page go; default %(default)s")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="where the rooms are made; default %(default)s")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs at once; default %(default)s")
-    chosen = parser.parse_args(arguments)
-    with plain_errors():
-        if chosen.jobs < 1:
-            raise ValueError(f"--jobs {chosen.jobs}: at least one run at a time")
-        show(chosen.data, chosen.out, chosen.jobs)
 
 
 def show(data: Path, out: Path, jobs: int) -> None:
@@ -114,7 +85,3 @@ def show(data: Path, out: Path, jobs: int) -> None:
     page = compare_runs(out)
     console.print(f"the runs side by side: {page}\none run in detail: {out / f'{METHOD}-rng1' / 'report.html'}", markup=False)
     console.print(f"done in {duration(time.perf_counter() - started)}", markup=False)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

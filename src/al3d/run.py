@@ -14,6 +14,7 @@ from typing import Any
 
 from al3d.files import read_json, write_json
 from al3d.locks import EXPIRES, Owner, living_owner, lock, owner_of, silence
+from al3d.progress import console
 
 Tree = Mapping[str, Any]
 
@@ -168,6 +169,12 @@ def process_rank() -> int:
 def first_process() -> bool:
     """Whether this process is the one that writes and shows."""
     return process_rank() == 0
+
+
+def say(text: str) -> None:
+    """One line for a person, from the first process only."""
+    if first_process():
+        console.print(text, markup=False)
 
 
 def wait_for(path: Path, seconds: float = 24 * 3600.0, interval: float = 0.2) -> None:

@@ -12,10 +12,12 @@ from hydra._internal.callbacks import Callbacks
 from omegaconf import OmegaConf
 
 from al3d.compose import chosen_methods, data_source, identity_of
+from al3d.configuration import CONF, composing
 from al3d.data.prepare import prepare
 from al3d.files import write_json
-from al3d.report.cells import CONF, cells, check_each_once, sweep
+from al3d.report.cells import cells, sweep
 from al3d.run import RunFolder, identity_hash
+from al3d.sweep import check_each_once
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_a_run_that_is_named_twice_is_marked(options: list[str], tmp_path: Path)
 
 def test_a_sweep_with_a_run_twice_ends_before_it_begins() -> None:
     """Hydra passes over what a callback raises, so that the process must end."""
-    callbacks = Callbacks(OmegaConf.create({"hydra": {"callbacks": {"once": {"_target_": "al3d.report.cells.EachRunOnce"}}}}))
+    callbacks = Callbacks(OmegaConf.create({"hydra": {"callbacks": {"once": {"_target_": "al3d.sweep.EachRunOnce"}}}}))
 
     def begin(*words: str) -> None:
         callbacks.on_multirun_start(OmegaConf.create({"hydra": {"overrides": {"task": list(words)}}}))
@@ -102,8 +104,8 @@ def test_wrong_option_is_named() -> None:
 
 
 def test_sweeps_of_an_experiment_are_followed() -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        words = sweep(["experiment=table/basal_bins", "rng=1,2"])
+    with composing() as configuration:
+        words = sweep(configuration, ["experiment=table/basal_bins", "rng=1,2"])
     assert len(words) == 8 and len(set(words)) == 8
     assert {word for one in words for word in one if word.startswith("row=")} == {"row=basal", "row=basal_6_bins", "row=basal_12_bins", "row=basal_25_bins"}
     assert all("experiment=table/basal_bins" in one for one in words)

@@ -58,7 +58,7 @@ def test_finished_runs_are_skipped_and_the_others_started_in_order(call: Call) -
 
 def test_the_study_comes_from_options_and_environment(call: Call, tmp_path: Path) -> None:
     call([line("new", "random", 1)], "--datasets", "rooms,street", "--rngs", "4,5", "--", "net.width=0.5", ACQUIRES="bald", SEEDS="kcenter", RNGS="9")
-    assert (tmp_path / "asked").read_text() == "-m al3d.report.cells dataset=rooms,street seed=kcenter acquire=bald rng=4,5 net.width=0.5\n"
+    assert (tmp_path / "asked").read_text() == "-m al3d study cells dataset=rooms,street seed=kcenter acquire=bald rng=4,5 net.width=0.5\n"
 
 
 def test_dry_run_prints_what_would_be_run(call: Call) -> None:

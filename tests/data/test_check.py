@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from al3d.data.check import chosen_scenes, composed, main, verdict
+from al3d.commands.check import command
+from al3d.configuration import composed
+from al3d.data.check import built, verdict
 from al3d.data.facts import Facts, duplicates, facts_of, likeness, listed, rigid_fault, sample, spacing
 from al3d.data.findings import Finding, findings
 from al3d.geometry.camera import look_at
@@ -258,23 +261,26 @@ def test_a_sample_is_keyed_and_made_of_neighbours() -> None:
     assert sample(ids, None) == ids == sample(ids, 5000) and len(sample(ids, 1)) == 1 and len(sample(ids, 7)) == 7
 
 
+def run(*words: str) -> None:
+    command.main([*words], prog_name="al3d check", standalone_mode=False)
+
+
 def test_arguments() -> None:
-    assert chosen_scenes(["dataset=rooms"]) == (20, ["dataset=rooms"])
-    assert chosen_scenes(["scenes=all", "rng=2"]) == (None, ["rng=2"]) and chosen_scenes(["scenes=3"]) == (3, [])
     for word in ("0", "-1", "some", ""):
-        with pytest.raises(ValueError, match=f"scenes={word}: give how many"):
-            chosen_scenes([f"scenes={word}"])
+        with pytest.raises(click.BadParameter, match="neither a whole number from 1 on nor all"):
+            run("dataset=rooms", "--scenes", word)
+    with pytest.raises(click.UsageError, match="scenes=3: say --scenes 3"):
+        run("dataset=rooms", "scenes=3")
     with pytest.raises(ValueError, match=r"no value yet: dataset\.root\. .*dataset\.root=/path"):
-        composed(["dataset=folder"])
-    with pytest.raises(ValueError, match="nonsense"):
-        composed(["dataset=nonsense"])
-    with pytest.raises(ValueError, match="nonsense"):
-        composed(["dataset.nonsense=1"])
+        built(composed(["dataset=folder"]))
+    for word in ("dataset=nonsense", "dataset.nonsense=1"):
+        with pytest.raises(SystemExit, match="nonsense"):
+            run(word)
 
 
 def test_the_command_on_a_sound_and_a_broken_folder(tiny_root: Path, tmp_path: Path) -> None:
     with console.capture() as text:
-        assert main(["dataset=folder", f"dataset.root={tiny_root}", "scenes=3"]) == 0
+        run("dataset=folder", f"dataset.root={tiny_root}", "--scenes", "3")
     shown = text.get()
     assert all(word in shown for word in ("tiny: nothing broken", "2 ball", "point spacing", "t_")) or "tiny: everything ok" in shown
     assert max(map(len, shown.splitlines())) <= 100
@@ -284,21 +290,12 @@ def test_the_command_on_a_sound_and_a_broken_folder(tiny_root: Path, tmp_path: P
         (copy / path.relative_to(tiny_root)).write_bytes(path.read_bytes())
     cut = copy / "scenes" / "t_3.ply"
     cut.write_bytes(cut.read_bytes()[:-100])
-    with console.capture() as text:
-        assert main(["dataset=folder", f"dataset.root={copy}", "scenes=all"]) == 1
+    with console.capture() as text, pytest.raises(SystemExit) as ended:
+        run("dataset=folder", f"dataset.root={copy}", "--scenes", "all")
+    assert ended.value.code == 1
     assert "train t_3:" in text.get() and "it was cut short" in text.get() and "tiny: 1 broken" in text.get()
 
 
-def test_the_module_runs_and_loads_no_torch(tiny_root: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "al3d.data.check", "dataset=folder", f"dataset.root={tiny_root / 'nowhere'}"], capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == 1 and "there is no such folder" in result.stderr and "Traceback" not in result.stderr
-    code = "import sys, al3d.data.check; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120).stdout.strip() == "False"
-
-
-def test_facts_keep_no_points() -> None:
-    facts = facts_of(Made({"train": ["a"]}, {"a": scene("a")}), "train", "a")
-    kept = [getattr(facts, name) for name in Facts.__dataclass_fields__]
-    assert sum(value.size for value in kept if isinstance(value, np.ndarray)) < 50 and facts.points == 600
+def test_missing_data_end_with_words(tiny_root: Path) -> None:
+    with pytest.raises(SystemExit, match="there is no such folder"):
+        run("dataset=folder", f"dataset.root={tiny_root / 'nowhere'}")

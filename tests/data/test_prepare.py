@@ -149,7 +149,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(tmp_path, whole):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(content(tmp_path / "killed")) == 5 * 4 + 1  # and its lock, which the next process takes over
-    with pytest.raises(FileNotFoundError, match="run prepare.py"):
+    with pytest.raises(FileNotFoundError, match="run al3d prepare"):
         Store(store_folder(Boxes(), tmp_path / "killed"))
     prepare(Boxes(), tmp_path / "killed", **PARTS)
     assert content(tmp_path / "killed") == whole[None]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 
+import click
 import laspy
 import numpy as np
 import pytest
 import torch
 from plyfile import PlyData
 
+from al3d.commands import predict as door
 from al3d.data.datamodule import JudgedScenes
 from al3d.data.sources.formats import read_cloud
 from al3d.learn.checkpoint import load_weights
 from al3d.predict import command, pieces, tiling
-from al3d.predict.command import Options, main, options_of, predict
+from al3d.predict.command import predict
+from al3d.predict.options import Options
 from al3d.predict.scans import fields_of, find_scans
 from al3d.predict.trained import load
 from al3d.progress import console
@@ -291,19 +293,29 @@ def test_scans_are_found_by_pattern_and_keep_their_folders(tiny_root, tmp_path, 
     assert all(fields_of(path) == {"red", "green", "blue"} | ({"intensity"} if kind in ("las", "laz") else set()) for kind, path in kinds.items())
 
 
+def options_of(words):
+    with door.command.make_context("predict", [*words]) as context:
+        return Options(**context.params)
+
+
 def test_options_of_the_command_line(tmp_path):
-    given = options_of(["run=a", "scans=b c/*.ply", "out=o", "round=2", "tile_voxels=null", "probabilities=true", "tile_halo=0"])
+    given = options_of(["run=a", "scans=b c/*.ply", "out=o", "round=2", "tile_voxels=null", "probabilities=true", "tile_halo=0", "split=null"])
     assert given == Options(Path("a"), Path("o"), scans="b c/*.ply", round=2, tile_voxels=None, probabilities=True, tile_halo=0)
-    for words, says in ((["run=a"], "missing: out="), (["run=a", "out=b", "scans=c", "round=x"], "round=x: give a whole number"),
-                        (["run=a", "out=b", "scans=c", "overwrite=1"], "overwrite=1: give true or false"), (["nonsense=1"], "'nonsense=1' is not an option"),
-                        (["run=a", "out=b", "scans=c", "tile_voxels=0"], "tile_voxels=0: give at least 1")):  # fmt: skip
-        with pytest.raises(ValueError, match=says):
+    words = ["--run", "a", "--out", "o", "--round", "2", "--tile-voxels", "null", "--probabilities", "--tile-halo", "0"]
+    assert given == options_of([*words, "--scans", "b c/*.ply"])
+    assert options_of(["run=a", "out=o", "split=val"]) == Options(Path("a"), Path("o"), split="val")
+    for words, says in ((["run=a"], "Missing option '--out'"), (["run=a", "out=b", "scans=c", "round=x"], "'x' is not a valid integer"),
+                        (["run=a", "out=b", "scans=c", "overwrite=1"], "overwrite=1: give true or false"), (["nonsense=1"], "No such option 'nonsense'"),
+                        (["rum=a"], "Did you mean 'run'"), (["run=a", "out=b", "scans=c", "tile_voxels=0"], "0 is not in the range x>=1")):  # fmt: skip
+        with pytest.raises(click.UsageError) as wrong:
             options_of(words)
+        assert says in wrong.value.format_message()
+    (tmp_path / "x.ply").touch()
     with pytest.raises(SystemExit, match="al3d: run=nowhere: no run there"):
-        (tmp_path / "x.ply").touch()
-        main(["run=nowhere", f"scans={tmp_path}", "out=nowhere"])
+        door.command.main(["run=nowhere", f"scans={tmp_path}", "out=nowhere"])
 
 
-def test_the_script_answers_help():
-    told = subprocess.run([sys.executable, str(ROOT / "predict.py"), "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert told.returncode == 0 and f"tile_halo={Options.tile_halo}" in told.stdout and f"tile_voxels={Options.tile_voxels}" in told.stdout
+def test_what_the_command_says_are_the_defaults_of_the_options():
+    said = {option.name: option.default for option in door.command.params}
+    usual = {field.name: field.default for field in fields(Options) if field.default not in (MISSING, None, False)}
+    assert said.items() >= {name: value for name, value in usual.items() if name not in ("chunk", "in_memory")}.items()

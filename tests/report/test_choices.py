@@ -4,10 +4,9 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
@@ -15,6 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from al3d import rounds
+from al3d.commands.choices import command
 from al3d.compose import study_of
 from al3d.report import choices
 from al3d.types import ClassTable
@@ -51,6 +51,10 @@ def seen(monkeypatch):
     return kept
 
 
+def main(*words):
+    command.main([str(word) for word in words], prog_name="al3d choices", standalone_mode=False)
+
+
 def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -59,7 +63,7 @@ def test_methods_choose_from_one_prediction(study, tmp_path, printed, seen):
     run, out = study.folder.path, tmp_path / "out"
     before = files(run)
     methods = "random,random_scene,entropy,margin:unit=voxel,bald,redal:pick.clusters=4,lidal"
-    choices.main([str(run), f"methods={methods}", "percent=10", f"out={out}"])
+    main(run, "--methods", methods, "--percent", "10", "--out", out)
     assert files(run) == before, "the run is only read"
     assert {path.name for path in out.iterdir()} == {"choices.png", "choices.csv", "choices.md", "agreement.csv"}
     rows = {row["method"]: row for row in csv.DictReader((out / "choices.csv").open())}
@@ -107,7 +111,7 @@ def test_methods_choose_from_one_prediction(study, tmp_path, printed, seen):
 
 def test_a_method_chooses_what_the_run_would_have_bought(study, tmp_path, printed, seen):
     """The run goes on with entropy: the same network, the same labels and nothing left over give the same units."""
-    choices.main([str(study.folder.path), "methods=entropy", "percent=10", f"out={tmp_path / 'out'}"])
+    main(study.folder.path, "--methods", "entropy", "--percent", "10", "--out", tmp_path / "out")
     folder = tmp_path / "run"
     shutil.copytree(study.folder.path, folder)
     words = [f"dataset.root={study.config['dataset']['root']}", f"paths.data={study.config['paths']['data']}", f"paths.run={tmp_path / 'other'}"]
@@ -170,20 +174,33 @@ def test_the_scene_is_the_one_that_most_methods_like(study):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["methods=nonsense"], "methods=nonsense: .*nonsense"),
-        (["methods=entropy:score.nonsense=1"], "nonsense"),
-        (["percent=0"], "percent=0"),
-        (["percent=many"], "percent=many"),
-        (["methods=random", "scene=v_1"], "scene='v_1' is not in the pool"),
+        (["--methods", "nonsense"], "--methods nonsense: .*nonsense"),
+        (["--methods", "entropy:score.nonsense=1"], "nonsense"),
+        (["--methods", "random", "--scene", "v_1"], "scene='v_1' is not in the pool"),
         (["rounds.n=3"], "the run decides everything but"),
-        (["second_folder"], "one run folder, not 2"),
-        (["methods=lidal"], "no method can choose here; lidal: lidal compares"),
-        (["methods=random", "percent=100"], "random: round 1 should buy"),
+        (["second_folder"], "one run folder is given"),
+        (["--methods", "lidal"], "no method can choose here; lidal: lidal compares"),
+        (["--methods", "random", "--percent", "100"], "random: round 1 should buy"),
     ],
 )
 def test_names_what_is_wrong(study, tmp_path, printed, words, message):
-    with pytest.raises(ValueError, match=message):
-        choices.main([str(study.folder.path), f"out={tmp_path}", *words])
+    with pytest.raises(SystemExit, match=message):
+        main(study.folder.path, "--out", tmp_path, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--percent", "0"], "0.0 is not in the range 0<x<=100"),
+        (["--percent", "many"], "'many' is not a valid float"),
+        (["methods=redal"], "methods=redal: say --methods redal"),
+        ([], "Missing argument 'RUN'"),
+    ],
+)
+def test_wrong_words_are_named(words, message):
+    with pytest.raises(click.UsageError) as ended:
+        main(*(["run", *words] if words else []))
+    assert message in ended.value.format_message()
 
 
 def test_other_data_are_refused(study, tmp_path, printed):
@@ -192,25 +209,13 @@ def test_other_data_are_refused(study, tmp_path, printed):
     identity = json.loads((run / "identity.json").read_text())
     identity["identity"]["data"] = "other"
     (run / "identity.json").write_text(json.dumps(identity))
-    with pytest.raises(ValueError, match=r"other data \(other\)"):
-        choices.main([str(run), "methods=random"])
-    with pytest.raises(FileNotFoundError, match="no trained round"):
-        choices.main([str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"other data \(other\)"):
+        main(run, "--methods", "random")
+    with pytest.raises(SystemExit, match="no trained round"):
+        main(tmp_path)
 
 
 def test_classes_that_were_not_bought_are_not_named():
     classes = ClassTable(("floor", "wall", "chair"), ((0, 0, 0), (1, 0, 0), (2, 0, 0)))
     assert choices._first(np.array([30, 0, 10]), classes) == "floor 75, chair 25"
     assert choices._first(np.array([0, 0, 0]), classes) == ""
-
-
-def test_help_shows_the_options(printed):
-    choices.main(["--help"])
-    assert "methods=NAMES" in printed()
-
-
-@pytest.mark.slow
-def test_the_command_ends_with_a_message(tmp_path):
-    words = [sys.executable, "-m", "al3d.report.choices", "/nowhere/at/all"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert done.returncode == 1 and "/nowhere/at/all" in done.stderr and "Traceback" not in done.stderr

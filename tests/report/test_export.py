@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from al3d.acquire.listed import Listed
 from al3d.acquire.published import Published
+from al3d.commands.export import command
 from al3d.data.exchange import read_listing
 from al3d.data.labels import LabelState
 from al3d.data.prepare import prepare
 from al3d.data.store import Store, partition_hash
 from al3d.files import write_json
+from al3d.progress import console
 from al3d.report.export import choice_of, export
 from al3d.types import ClassTable, Scene, View
 from al3d.units.kmeans_region import KMeansRegion
@@ -209,13 +210,16 @@ def test_the_partition_is_the_one_bought_by_or_the_one_that_is_named(tmp_path, t
         regions("incomplete", partition=partition_hash(other))
 
 
-def test_the_command(tmp_path, tiny_store):
+def test_the_command(tmp_path, tiny_store, monkeypatch):
+    printed = io.StringIO()
+    monkeypatch.setattr(console, "file", printed)
     labels = run_of(tmp_path / "run", tiny_store, ({"t_1": [0]}, SceneUnit()))
     (labels.folder / "config.yaml").unlink()
-    words = [sys.executable, "-m", "al3d.report.export", str(labels.folder), "--out", str(tmp_path / "out")]
-    failed = subprocess.run(words, capture_output=True, text=True)
-    assert failed.returncode == 1 and failed.stderr.startswith("al3d: ") and "--data" in failed.stderr and not (tmp_path / "out").exists()
-    done = subprocess.run([*words, "--round", "0", "--data", str(tiny_store.path.parent)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert f"bought again by: python train.py seed=published seed.score.file={tmp_path / 'out' / 'init_label_scan.json'}" in done.stdout
+    words = [str(labels.folder), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="al3d: .*--data"):
+        command.main(words, standalone_mode=False)
+    assert not (tmp_path / "out").exists()
+    command.main([*words, "--round", "0", "--data", str(tiny_store.path.parent)], standalone_mode=False)
+    again = f"bought again by: al3d train seed=published seed.score.file={tmp_path / 'out' / 'init_label_scan.json'}"
+    assert again in printed.getvalue()
     assert read(tmp_path / "out" / "units.json") == {"t_1": [0]}

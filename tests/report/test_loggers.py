@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from al3d.commands.track import wandb
 from al3d.progress import console
-from al3d.report import wandb as board
 from al3d.report.loggers import CSV, WandB
 from al3d.report.summary import read_run, round_values
 from al3d.report.wandb import Sent, Target, rebuild, run_id, unsent, within
@@ -177,7 +178,7 @@ def test_training_goes_on_when_wandb_cannot_be_opened(how: str, tmp_path: Path, 
         assert fake.tries == 1, "one round waits for one timeout"
         choice.close()
     said = capture.get()
-    assert "W&B gave up at opening the run" in said and "The run goes on; what is not sent can be sent" in said and f"python -m al3d.report.wandb {run}" in said
+    assert "W&B gave up at opening the run" in said and "The run goes on; what is not sent can be sent" in said and f"al3d track wandb {run}" in said
     assert "not sent to W&B: training-00, curve-00, labels-00, pictures-00, tables-00" in said
     getattr(fake, how).clear()
     rebuild(run, Target())
@@ -231,10 +232,9 @@ def test_waiting_has_an_end() -> None:
         WandB(timeout=0)
 
 
-def test_the_command_needs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["wandb"])
-    with pytest.raises(SystemExit, match="name run folders"):
-        board.main()
+def test_the_command_needs_runs() -> None:
+    with pytest.raises(click.UsageError, match="Missing parameter: runs"):
+        wandb.main([], prog_name="al3d track wandb", standalone_mode=False)
 
 
 def test_csv_has_a_line_per_finished_round(tmp_path: Path) -> None:

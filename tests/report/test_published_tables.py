@@ -13,8 +13,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from al3d.commands.tables import command
+from al3d.configuration import CONF
 from al3d.report import tables
-from al3d.report.tables import CONF, Row, lines_of, main, markdown, read_run, row_of, run_folders, table_names, table_rows
+from al3d.report.tables import Row, lines_of, markdown, read_run, row_of, run_folders, table_names, table_rows
 
 from .fake_run import ROOM_CLASSES, write_run
 
@@ -162,6 +164,10 @@ def test_columns_are_rounds_where_rows_do_not_agree() -> None:
     assert head[-2:] == ["1. 20 points a room", "2. percent of training and validation points (D-45)"]
 
 
+def main(*words: str) -> None:
+    command.main([*words], prog_name="al3d tables", standalone_mode=False)
+
+
 def test_the_command_writes_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs, terminal = tmp_path / "outputs", io.StringIO()
     monkeypatch.setattr(tables, "console", Console(file=terminal, soft_wrap=True, highlight=False))
@@ -169,7 +175,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, monkeypatch: pytest.M
     made(outputs / "other", "dataset=rooms", "acquire=entropy", table=None)
     (outputs / "sweeps").mkdir()
     started = made(outputs / "started", "row=hpal", rounds=0)
-    main([TABLE, str(outputs), "--out", str(tmp_path / "results")])
+    main(TABLE, str(outputs), "--out", str(tmp_path / "results"))
     printed = terminal.getvalue()
     text = (tmp_path / "results" / f"{TABLE}.md").read_text()
     assert [line for line in text.splitlines() if line not in printed] == []
@@ -185,9 +191,9 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, monkeypatch: pytest.M
 
 def test_wrong_names_are_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="there is no table 'nonsense': choose among basal_ablation"):
-        main(["nonsense"])
+        main("nonsense")
     with pytest.raises(SystemExit, match="nowhere is no run's folder and holds none"):
-        main([TABLE, str(tmp_path / "nowhere")])
+        main(TABLE, str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="has no finished round: run it first"):
         read_run(made(tmp_path / "run", "row=hpal", rounds=0))
     with pytest.raises(FileNotFoundError, match="is no run's folder"):

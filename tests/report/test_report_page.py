@@ -65,7 +65,7 @@ def test_the_page_says_what_counts(made: Fake) -> None:
     text = (made.run / "report.html").read_text()
     last = read_rounds(made.run)[-1]
     numbers = (f"{100 * last.miou:.1f} %", f"{100 * last.miou / 0.64:.1f} %")
-    for words in (*numbers, "of full supervision", "clicks, estimated", "rooms: redal after random seed", "supervoxel", "python train.py"):
+    for words in (*numbers, "of full supervision", "clicks, estimated", "rooms: redal after random seed", "supervoxel", "al3d train --config-path"):
         assert words in text, words
     assert str(made.run.parent) not in text
     assert (made.run / "report.json").is_file()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
-import subprocess
 import sys
 import threading
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
+import click
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from al3d.commands.study import command
+from al3d.progress import console
 from al3d.report import study as studies
-from al3d.report.study import FULL, Study, part, plan, rates, read_study, run, train_cell, trainings_left
+from al3d.report.study import FULL, Study, part, plan, rates, read_study, run, run_study, train_cell, trainings_left
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SMALL = Study(
@@ -86,7 +87,7 @@ def test_hours_follow_measured_rounds_without_shared_ones(tmp_path):
     here, there = text.splitlines()[2:4]
     left = trainings_left(SMALL, mine)
     assert here.split(" | ")[1:] == ["9", "1", str(left), "38 (4 rounds measured)", f"{left * 37.5 / 3600:.1f} |"]
-    assert "72 (not measured yet)" in there and "give osd=/path/to/osd" in plan(SMALL, cells, 2, {})
+    assert "72 (not measured yet)" in there and "give --osd /path/to/osd" in plan(SMALL, cells, 2, {})
 
 
 def test_a_study_runs_what_is_not_done_and_goes_on_after_a_failure(tmp_path):
@@ -118,7 +119,7 @@ def test_a_cell_is_a_process_with_a_log(tmp_path):
     script = tmp_path / "train.py"
     script.write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
     cell = SMALL.cells(tmp_path / "out", {})[0]
-    assert train_cell(script, cell) == 3
+    assert train_cell((sys.executable, str(script)), cell) == 3
     text = cell.folder.with_name(f"{cell.folder.name}.log").read_text()
     assert "seed=random" in text.splitlines()[0] and text.splitlines()[1] == repr(list(cell.words))
 
@@ -128,7 +129,7 @@ def test_a_part_of_a_study(tmp_path):
     assert part(cells, everything) == cells
     chosen = part(cells, everything | {"seeds": "random", "methods": "entropy", "rng": "2"})
     assert [(cell.seed, cell.method, cell.rng) for cell in chosen] == [("random", "entropy", 2)]
-    with pytest.raises(ValueError, match="rng=3: no cell has 3; there are 1, 2"):
+    with pytest.raises(ValueError, match="--rng 3: no cell has 3; there are 1, 2"):
         part(cells, everything | {"rng": "3"})
 
 
@@ -157,17 +158,22 @@ def test_wrong_studies(tmp_path):
         read_study(str(file))
 
 
-def test_the_command(tmp_path):
-    def said(*words):
-        return subprocess.run([sys.executable, "-m", "al3d.report.study", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_the_command(tmp_path, monkeypatch):
+    printed = io.StringIO()
+    monkeypatch.setattr(console, "file", printed)
+    command.main(["plan", "core", "--rng", "1", "--out", str(tmp_path)], standalone_mode=False)
+    assert "| rooms | 16 | 0 | 34 |" in printed.getvalue().replace("  ", " ") and "not run: give --osd" in printed.getvalue()
+    with pytest.raises(click.UsageError, match="study=core: say for example al3d study plan core"):
+        command.main(["study=core", "do=plan"], standalone_mode=False)
+    with pytest.raises(click.UsageError, match="rng=1: say --rng 1"):
+        command.main(["plan", "core", "rng=1"], standalone_mode=False)
+    with pytest.raises(SystemExit, match="study nonsense: there is no"):
+        command.main(["plan", "nonsense"], standalone_mode=False)
 
-    shown = said("study=core", "rng=1")
-    assert shown.returncode == 0 and "| rooms | 16 | 0 | 34 |" in shown.stdout.replace("  ", " ") and "not run: give osd=" in shown.stdout
-    assert "there is no train.py" in said("do=run").stderr and "do=stop is not plan or run" in said("do=stop").stderr
 
-
-def test_partial_is_what_the_command_runs(tmp_path):
-    cell = replace(SMALL.cells(tmp_path, {})[0], words=())
-    script = tmp_path / "train.py"
-    script.write_text("")
-    assert run(SMALL, [cell], 1, None, partial(train_cell, script)) == []
+def test_every_cell_is_a_training_of_its_own(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(studies, "train_cell", lambda program, cell: told.append(program) or 1)
+    with pytest.raises(ValueError, match="1 cells failed: rooms-full-rng1"):
+        run_study("core", tmp_path, 1, None, {"datasets": "rooms", "methods": FULL, "rng": "1"}, None, Path("/mine"))
+    assert told == [(sys.executable, "-m", "al3d", "train", "--config-dir", "/mine")]

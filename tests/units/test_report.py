@@ -2,14 +2,14 @@
 
 import csv
 import io
-import subprocess
-import sys
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
+from al3d.commands.units import command
 from al3d.data.sources.folder import Folder
 from al3d.types import ClassTable
 from al3d.units import report
@@ -27,13 +27,17 @@ def printed(monkeypatch):
     return lambda: console.export_text()
 
 
+def main(*words):
+    command.main([*words], prog_name="al3d units", standalone_mode=False)
+
+
 @pytest.fixture
 def options(tiny_root, tmp_path):
-    return ["dataset=folder", f"dataset.root={tiny_root}", f"out={tmp_path / 'out'}", "scenes=3"]
+    return ["dataset=folder", f"dataset.root={tiny_root}", "--out", str(tmp_path / "out"), "--scenes", "3"]
 
 
 def test_the_report_of_two_units(options, tiny_root, tmp_path, printed):
-    report.main([*options, "unit=supervoxel,voxel:size=0.2", "split=val"])
+    main(*options, "--unit", "supervoxel,voxel:size=0.2", "--split", "val")
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {"table.csv", "table.md", "sizes.png", "scene.png"}
     rows = list(csv.DictReader((out / "table.csv").open()))
@@ -56,24 +60,23 @@ def test_the_report_of_two_units(options, tiny_root, tmp_path, printed):
 
 
 def test_auto_says_what_it_picked(options, printed):
-    report.main([*options, "unit=auto"])
+    main(*options, "--unit", "auto")
     assert "auto picked: supervoxel-" in printed()
 
 
 def test_what_is_exported_can_be_imported(tmp_path, printed):
     rooms, out = tmp_path / "rooms", tmp_path / "export"
     write_rooms(rooms, scenes=2, points=2000, n_jobs=1, quiet=True)
-    words = ["dataset=s3dis", f"dataset.root={rooms}", "unit=supervoxel:minimum_points=20", f"export={out}"]
-    source = report.data_source(report.composed(words[:2], "voxel")[0])
-    report.main(words)
+    words = ["dataset=s3dis", f"dataset.root={rooms}"]
+    source = report.data_source(report.composed(words, "voxel")[0])
+    main(*words, "--unit", "supervoxel:minimum_points=20", "--export", str(out))
     published = Published(out, "s3dis", regions=out / "regions.json")
     for scene_id in source.scenes("train"):
         scene = source.read(scene_id)[0]
         unit = Supervoxel(0.1, 1.0, minimum_points=20)(scene).unit
         assert np.array_equal(published(scene).unit, unit)
         assert read_regions(out / "regions.json")[scene_id] == list(range(1, unit.max() + 2))
-    chosen = f"unit=published:root={out}:layout=s3dis"
-    report.main([*words[:2], chosen, f"out={tmp_path / 'out'}"])
+    main(*words, "--unit", f"published:root={out}:layout=s3dis", "--out", str(tmp_path / "out"))
     assert list(csv.DictReader((tmp_path / "out" / "table.csv").open()))[0]["outside"] != ""
 
 
@@ -86,9 +89,9 @@ def test_colours_tell_neighbouring_ids_apart():
 
 def test_scenes_are_evenly_spaced(tiny_root):
     source = Folder(tiny_root)
-    assert report.chosen_scenes(source, "train", "3", "") == ("t_1", "t_3", "t_6")
-    assert report.chosen_scenes(source, "train", "1", "t_4") == ("t_1", "t_4")
-    assert len(report.chosen_scenes(source, "train", "all", "")) == 6
+    assert report.chosen_scenes(source, "train", 3, "") == ("t_1", "t_3", "t_6")
+    assert report.chosen_scenes(source, "train", 1, "t_4") == ("t_1", "t_4")
+    assert len(report.chosen_scenes(source, "train", None, "")) == 6
 
 
 def test_a_scene_without_known_classes_is_drawn(tiny_root, tmp_path):
@@ -101,25 +104,23 @@ def test_a_scene_without_known_classes_is_drawn(tiny_root, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["unit=nonsense"], "Could not find 'unit/nonsense'"),
-        (["unit=voxel:length=1"], "length"),
-        (["unit="], "names nothing"),
+        (["--unit", "nonsense"], "Could not find 'unit/nonsense'"),
+        (["--unit", "voxel:length=1"], "length"),
+        (["--unit", ""], "names nothing"),
         (["dataset.nonsense=1"], "nonsense"),
-        (["split=test"], "no split 'test'"),
-        (["scenes=0"], "scenes=0"),
-        (["scene=t_9"], "scene='t_9' is not in split=train"),
-        (["report"], "not key=value"),
-        (["export=/nowhere"], "no published layout"),
+        (["--split", "test"], "no split 'test'"),
+        (["--scene", "t_9"], "--scene t_9 is not in --split train"),
+        (["report"], "report"),
+        (["--export", "/nowhere"], "no published layout"),
+        (["dataset.root=/nowhere/at/all"], "/nowhere/at/all"),
     ],
 )
 def test_names_what_is_wrong(options, printed, words, message):
-    with pytest.raises(ValueError, match=message):
-        report.main([*options, *words])
+    with pytest.raises(SystemExit, match=message):
+        main(*options, *words)
 
 
-@pytest.mark.slow
-def test_the_command_ends_with_a_message(tmp_path):
-    words = [sys.executable, "-m", "al3d.units.report", "dataset=folder", "dataset.root=/nowhere/at/all"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert done.returncode == 1 and "/nowhere/at/all" in done.stderr and "Traceback" not in done.stderr
-    assert "unit=NAMES" in subprocess.run(words[:3], capture_output=True, text=True, cwd=tmp_path, timeout=120).stdout
+@pytest.mark.parametrize(("word", "message"), [("unit=voxel", "unit=voxel: say --unit voxel"), ("scenes=0", "scenes=0: say --scenes 0")])
+def test_words_of_before_are_answered(options, word, message):
+    with pytest.raises(click.UsageError, match=message):
+        main(*options, word)

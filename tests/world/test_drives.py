@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
+from al3d.commands.world import command
 from al3d.data.sources.nuscenes import NuScenes
 from al3d.data.sources.s3dis import S3DIS
 from al3d.data.sources.scannet import ScanNet
 from al3d.data.sources.semantic_kitti import SemanticKITTI
 from al3d.data.sources.street import Street
 from al3d.types import IGNORE
-from al3d.world.__main__ import main
 from al3d.world.drives import SEQUENCES, write_nuscenes_drives, write_semantic_kitti_drives
 from al3d.world.street import HDL32, HDL64
+
+
+def main(*words: str) -> None:
+    command.main([*words], prog_name="al3d world", standalone_mode=False)
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -46,7 +52,7 @@ def test_the_mini_release_of_nuscenes_has_both_splits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("layout", "source", "options"), [("s3dis", S3DIS, {}), ("scannet", ScanNet, {"frames": 0})])
 def test_the_command_writes_what_the_source_reads(layout: str, source: type, options: dict[str, int], tmp_path: Path) -> None:
-    main([f"layout={layout}", f"out={tmp_path / layout}", "scenes=3", "points=3000", "jobs=1"])
+    main(layout, "--out", str(tmp_path / layout), "--scenes", "3", "--points", "3000", "--jobs", "1")
     made = source(tmp_path / layout, **options)
     listed = [*made.scenes("train"), *made.scenes("val")]
     assert len(listed) == 3
@@ -55,31 +61,33 @@ def test_the_command_writes_what_the_source_reads(layout: str, source: type, opt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("words", "message"),
     [
-        ([], "missing: layout= out="),
-        (["layout=kitti360", "out=x"], "layout=kitti360 is not one of nuscenes, s3dis, scannet, semantic_kitti"),
-        (["layout=s3dis", "out=x", "rooms=3"], "'rooms=3' is not an option"),
-        (["layout=s3dis", "out=x", "out=y"], "'out=y' is given twice"),
-        (["layout=s3dis", "out=x", "scenes=many"], "scenes=many: give a whole number"),
-        (["layout=s3dis", "out=x", "scenes=1"], "scenes=1: give at least 2"),
-        (["layout=semantic_kitti", "out=x", "scenes=12"], "2 .* to 11 drives"),
-        (["layout=nuscenes", "out=x", "scenes=11"], "2 .* to 10 drives"),
-        (["s3dis"], "'s3dis' is not key=value"),
+        ("", "Missing argument"),
+        ("s3dis", "Missing option '--out'"),
+        ("kitti360 --out x", "'kitti360' is not one of 's3dis', 'scannet', 'semantic_kitti', 'nuscenes'"),
+        ("s3dis --out x --rooms 3", "No such option '--rooms'"),
+        ("s3dis --out x --scenes many", "'many' is not a valid integer"),
+        ("s3dis --out x --scenes 1", "1 is not in the range x>=2"),
+        ("s3dis --out x scenes=3", "scenes=3: say --scenes 3"),
+        ("layout=s3dis --out x", "layout=s3dis: say s3dis"),
+        ("semantic_kitti --out x --scenes 12", "2 .* to 11 drives"),
+        ("nuscenes --out x --scenes 11", "2 .* to 10 drives"),
     ],
 )
-def test_wrong_commands_say_what_is_wrong(arguments: list[str], message: str, tmp_path: Path) -> None:
-    placed = [word.replace("out=x", f"out={tmp_path / 'x'}") for word in arguments]
-    with pytest.raises(ValueError, match=message):
-        main(placed)
+def test_wrong_commands_say_what_is_wrong(words: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises((click.UsageError, SystemExit)) as ended:
+        main(*(str(tmp_path / "x") if word == "x" else word for word in words.split()))
+    said = ended.value.format_message() if isinstance(ended.value, click.UsageError) else str(ended.value)
+    assert re.search(message, said), said
     assert not (tmp_path / "x").exists()
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     for layout in ("s3dis", "scannet", "semantic_kitti", "nuscenes"):
-        with pytest.raises(FileExistsError, match="holds something already"):
-            main([f"layout={layout}", f"out={tmp_path}", "scenes=2", "jobs=1"])
+        with pytest.raises(SystemExit, match="holds something already"):
+            main(layout, "--out", str(tmp_path), "--scenes", "2", "--jobs", "1")
     assert content(tmp_path) == {"mine": b"precious"}
 
 

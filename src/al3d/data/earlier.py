@@ -146,7 +146,7 @@ def find_store(run: Path, data: Path | None = None) -> Store:
     there = ", ".join(file.parent.name for file in sorted(folder.glob("*/manifest.json"))) or "nothing"
     raise FileNotFoundError(
         f"{run} chose from {name} (content {wanted[:12]}), which is not among the prepared data sets in {folder.absolute()} ({there}): name the folder "
-        "that holds it (seed.unit.data=FOLDER, --data FOLDER), or run prepare.py with the run's configuration"
+        "that holds it (seed.unit.data=FOLDER, --data FOLDER), or run al3d prepare with the run's configuration"
     )
 
 

@@ -42,10 +42,10 @@ class Store:
         self.path = Path(path)
         file = self.path / "manifest.json"
         if not file.is_file():
-            raise FileNotFoundError(f"no prepared data set at {self.path.absolute()} (no manifest.json): run prepare.py, which takes up where it was stopped")
+            raise FileNotFoundError(f"no prepared data set at {self.path.absolute()} (no manifest.json): run al3d prepare, which takes up where it was stopped")
         content: dict[str, Any] = read_json(file)
         if content.get("format") != FORMAT:
-            raise ValueError(f"{file}: format {content.get('format')}, but this version reads {FORMAT}: delete the folder and run prepare.py")
+            raise ValueError(f"{file}: format {content.get('format')}, but this version reads {FORMAT}: delete the folder and run al3d prepare")
         self.name: str = content["name"]
         self.classes = ClassTable(tuple(content["classes"]), tuple((red, green, blue) for red, green, blue in content["colors"]))
         self.features: tuple[str, ...] = tuple(content["features"])
@@ -138,7 +138,7 @@ class Store:
 
     def _prepared(self, file: Path, scene_id: str, maker: object) -> Array:
         if not file.is_file():
-            raise FileNotFoundError(f"scene {scene_id!r}: {maker} was not prepared ({file}): run prepare.py with the same configuration")
+            raise FileNotFoundError(f"scene {scene_id!r}: {maker} was not prepared ({file}): run al3d prepare with the same configuration")
         return mapped(file)
 
 
@@ -156,7 +156,7 @@ def mapped(file: Path) -> Array:
     try:
         return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{file}: not a whole array file ({error}): delete the data set's folder and run prepare.py") from error
+        raise ValueError(f"{file}: not a whole array file ({error}): delete the data set's folder and run al3d prepare") from error
 
 
 def image_content(image: Image) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def unasked_warning(store: Store, partitioner: Partitioner, group: str, jobs: Jo
     return (
         f"warning: {100 * share:.1f} % of the training points of {store.name} can never be asked for as {group}.unit, since they are in no unit of "
         f"{partitioner.name}{f' (minimum_points={kept})' if smaller else ''}: {smaller}choose a unit that leaves out fewer, such as "
-        f"unit@{group}.unit=auto or voxel (python -m al3d.units.report measures them)"
+        f"unit@{group}.unit=auto or voxel (al3d units measures them)"
     )
 
 

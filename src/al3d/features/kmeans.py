@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
 from al3d.arrays import Elsewhere, elsewhere
@@ -22,6 +21,8 @@ def kmeans_labels(feature: Array, clusters: int, mode: str = "fast", seed: int =
     One thread, so that sums have one order. Raises: ValueError for an unknown mode or clusters < 1.
     Source: scikit-learn's KMeans; `n_init` is stated because its default changed between releases (docs/fidelity.md D-03).
     """
+    from sklearn.cluster import KMeans  # slow to import, and not needed to find a finished run
+
     if mode not in ("fast", "paper") or clusters < 1:
         raise ValueError(f"kmeans needs mode fast or paper and clusters >= 1, got {mode!r}, {clusters}")
     rows = np.ascontiguousarray(feature, dtype=np.float32)
@@ -44,6 +45,8 @@ def _elsewhere(other: Elsewhere, rows: F32, clusters: int, mode: str, seed: int)
     with threadpool_limits(1):
         if mode == "fast":
             return other.lloyd(rows, _start(rows, clusters, seed), 25, TOLERANCE)[0]
+        from sklearn.cluster import kmeans_plusplus
+
         state, middle, found = np.random.RandomState(seed), rows.mean(axis=0), []
         for _ in range(10):
             centres, _ = kmeans_plusplus(rows - middle, clusters, random_state=state)
@@ -62,6 +65,8 @@ def _same_clusters(one: I32, other: I32) -> bool:
 
 
 def _start(rows: Array, clusters: int, seed: int) -> Array:
+    from sklearn.cluster import kmeans_plusplus
+
     if len(rows) > SUBSAMPLE:
         chosen = np.random.Generator(np.random.Philox(seed)).choice(len(rows), max(SUBSAMPLE, clusters), replace=False)
         rows = rows[np.sort(chosen)]

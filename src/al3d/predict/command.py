@@ -13,62 +13,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from al3d.command import key_values, plain_errors, whole_number
 from al3d.compose import quiet_libraries
 from al3d.files import read_json, remove_leftovers, whole_file, write_json
-from al3d.predict.pieces import CHUNK, IN_MEMORY, Voxelised, survey, voxelised
-from al3d.predict.scans import FileReader, Reader, ScanFile, SceneReader, ending_of, fields_of, find_scans
+from al3d.predict.options import CHUNK, Options
+from al3d.predict.pieces import Voxelised, survey, voxelised
+from al3d.predict.scans import FileReader, Reader, ScanFile, SceneReader, ending_of, fields_of
 from al3d.predict.table import Table
 from al3d.predict.tiling import Labelled, boxes, density, run_tiles
 from al3d.predict.trained import Legend, Trained, load
-from al3d.predict.usage import USAGE
-from al3d.predict.written import ENDINGS, FIELDS, SAME, WRITERS, Result, check_format
+from al3d.predict.written import ENDINGS, SAME, WRITERS, Result, check_format
 from al3d.progress import Stage, console, stage
 from al3d.run import differing_keys
 from al3d.threads import limit_threads
 from al3d.types import IGNORE, U8, Array, Source
 
-#: Each option with its default; None must be given.
-_DEFAULTS = {
-    "run": None, "scans": "null", "split": "null", "out": None, "format": "same", "round": "null", "probabilities": "false", "colours": "scan",
-    "field": "classification", "overwrite": "false", "root": "null", "tile_voxels": "400000", "tile_halo": "96", "device": "auto", "threads": "null",
-}  # fmt: skip
 #: What is said about an output folder, so that two runs do not mix in it.
 RECORD = "predicted.json"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command was told; see `USAGE`. `chunk` points are read at once, and scans of more than `in_memory` are kept in files meanwhile."""
-
-    run: Path
-    out: Path
-    scans: str | None = None
-    split: str | None = None
-    format: str = "same"
-    round: int | None = None
-    probabilities: bool = False
-    colours: str = "scan"
-    field: str = "classification"
-    overwrite: bool = False
-    root: Path | None = None
-    tile_voxels: int | None = 400_000
-    tile_halo: int = 96
-    device: str = "auto"
-    threads: int | None = None
-    chunk: int = CHUNK
-    in_memory: int = IN_MEMORY
-
-    def __post_init__(self) -> None:
-        if (self.scans is None) == (self.split is None):
-            raise ValueError(f"give either scans= (files) or split= (of the run's data set), got scans={self.scans} split={self.split}")
-        for name, value, known in (("colours", self.colours, ("scan", "class")), ("field", self.field, FIELDS)):
-            if value not in known:
-                raise ValueError(f"{name}={value}: choose one of {', '.join(known)}")
-        if self.format == "same" and self.split is not None:
-            object.__setattr__(self, "format", "npz")
-        if self.probabilities and self.format in ("label", "submission"):
-            raise ValueError(f"probabilities=true: format={self.format} has no place for them: choose npz, ply or las")
 
 
 @dataclass(frozen=True)
@@ -90,35 +50,6 @@ class Done:
     unknown: int
 
 
-def options_of(arguments: Sequence[str]) -> Options:
-    """The options of a command line. Raises: ValueError naming the option and what it takes."""
-    given = key_values(arguments, _DEFAULTS, USAGE)
-
-    def known(key: str) -> str | None:
-        return None if given[key] in ("null", "") else given[key]
-
-    def whole(key: str, least: int) -> int | None:
-        return None if known(key) is None else whole_number(given, key, least)
-
-    return Options(
-        run=Path(given["run"]).expanduser(),
-        out=Path(given["out"]).expanduser(),
-        scans=known("scans"),
-        split=known("split"),
-        format=given["format"],
-        round=whole("round", 0),
-        probabilities=_yes(given, "probabilities"),
-        colours=given["colours"],
-        field=given["field"],
-        overwrite=_yes(given, "overwrite"),
-        root=Path(given["root"]).expanduser() if known("root") else None,
-        tile_voxels=whole("tile_voxels", 1),
-        tile_halo=whole_number(given, "tile_halo", 0),
-        device=given["device"],
-        threads=whole("threads", 1),
-    )
-
-
 def predict(options: Options) -> list[Path]:
     """Label every scan that has no labels yet; returns the files of all.
 
@@ -127,7 +58,7 @@ def predict(options: Options) -> list[Path]:
     """
     limit_threads(options.threads)
     quiet_libraries()
-    files = find_scans(options.scans) if options.scans is not None else []
+    files = options.files()
     check_format(options.format, [str(ending_of(file.path)) for file in files])
     trained = load(options.run, options.round, options.root, options.device, with_source=options.split is not None)
     jobs = _split_jobs(options, trained) if options.split is not None else _file_jobs(options, trained, files)
@@ -327,15 +258,7 @@ def _guard(options: Options, trained: Trained) -> None:
     write_json(file, wanted)
 
 
-def _yes(given: dict[str, str], key: str) -> bool:
-    if given[key] not in ("true", "false"):
-        raise ValueError(f"{key}={given[key]}: give true or false")
-    return given[key] == "true"
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Label scans and say where the labels are."""
-    with plain_errors():
-        options = options_of(arguments)
-        done = predict(options)
-        console.print(f"labels of {len(done)} scan{'s' * (len(done) != 1)}: {options.out}", markup=False)
+def label_scans(options: Options) -> None:
+    """Label scans and say where the labels are. Raises: as `predict`."""
+    done = predict(options)
+    console.print(f"labels of {len(done)} scan{'s' * (len(done) != 1)}: {options.out}", markup=False)

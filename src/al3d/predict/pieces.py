@@ -11,15 +11,12 @@ import numpy as np
 
 from al3d.data.voxelise import box
 from al3d.predict.frame import Frame
+from al3d.predict.options import CHUNK
 from al3d.predict.scans import Reader
 from al3d.predict.table import Table
 from al3d.predict.trained import AXES, Inputs
 from al3d.types import F32, F64, I32, I64, Array, Bool
 
-#: Points that are read at once.
-CHUNK = 1_000_000
-#: Scans of more points are kept in files while they are worked on.
-IN_MEMORY = 4_000_000
 #: Cells of a column's side. A multiple of the networks' coarsest stride.
 SIDE = 256
 #: Metres: float32 has steps of 6 cm there.

@@ -21,6 +21,7 @@ from al3d.data.sources.semantic_kitti_labels import RAW_NAMES
 from al3d.geometry.upright import rotation_to_z
 from al3d.learn.checkpoint import load_weights
 from al3d.predict.frame import Frame
+from al3d.predict.options import check_run
 from al3d.probes.fit import Fitted
 from al3d.probes.net import Describing
 from al3d.run import RunFolder
@@ -156,11 +157,8 @@ def finished_rounds(run: Path) -> list[int]:
 
 
 def _config(run: Path) -> DictConfig:
+    check_run(run)
     file = run / "config.yaml"
-    if not file.is_file():
-        near = sorted(path.parent.name for path in run.glob("*/config.yaml"))[:5] if run.is_dir() else []
-        hint = f"; it holds the runs {', '.join(near)}: give one of them" if near else ": give the folder that train.py printed as 'run folder'"
-        raise FileNotFoundError(f"run={run}: no run there (no config.yaml){hint}")
     try:
         return cast(DictConfig, OmegaConf.load(file))
     except yaml.YAMLError as error:

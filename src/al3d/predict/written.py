@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from al3d.predict.options import FIELDS as FIELDS
 from al3d.predict.scans import COLOURS, BinaryPly, Columns, FileReader, Reader, binary_ply, ending_of, las_chunks
 from al3d.predict.trained import Legend
 from al3d.types import IGNORE, U8, Array, ClassTable
@@ -21,7 +22,6 @@ from al3d.types import IGNORE, U8, Array, ClassTable
 ENDINGS = {"ply": ".ply", "las": ".las", "laz": ".laz", "label": ".label", "npz": ".npz"}
 #: What `format=same` means for a scan's ending.
 SAME = {".ply": "ply", ".las": "las", ".laz": "laz", ".npz": "npz", ".bin": "label", ".pcd.bin": "label"}
-FIELDS = ("classification", "label")
 _PLY_TYPES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint", "f4": "float", "f8": "double"}
 #: The coordinates of LAS files made from others are whole multiples of this, in the file's unit.
 _LAS_STEP = 1e-4

@@ -1,4 +1,4 @@
-"""What each method would buy next: `python -m al3d.report.choices RUN methods=redal,entropy` compares them on one trained network."""
+"""What each method would buy next: `al3d choices RUN --methods redal,entropy` compares them on one trained network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import csv
 import io
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,13 +15,10 @@ from typing import Any, cast
 
 import matplotlib
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 from rich import box
 from rich.table import Table
@@ -34,8 +30,9 @@ from al3d.acquire.budget import Budget, Spent
 from al3d.acquire.callback import ActiveLearning
 from al3d.acquire.pool import Pool
 from al3d.acquire.reduce import join, load_units
-from al3d.command import plain_errors, unwrapped
+from al3d.command import unwrapped
 from al3d.compose import study_of
+from al3d.configuration import choices, composing
 from al3d.data.labels import LabelState
 from al3d.files import read_json, whole_file
 from al3d.geometry.camera import overview
@@ -61,15 +58,6 @@ from al3d.rounds import Study, fresh_module
 from al3d.run import RunFolder
 from al3d.types import F32, I32, I64, IGNORE, U8, Bool, Camera, ClassTable, Partitioner, Scene, Units
 
-USAGE = """python -m al3d.report.choices RUN methods=redal,entropy,random
-  RUN              the folder of a run of train.py with at least one trained round; nothing that is there changes
-  methods=NAMES    of conf/acquire, separated by commas (all of them); with other options as redal:unit=voxel or vcd:unit.size=0.5:...
-  percent=2        how much each of them may buy, in percent of the run's base
-  scene=ID         the scene in the picture (the one in which most methods buy something)
-  out=FOLDER       where choices.png, .csv, .md and agreement.csv (who buys the same points) go (RUN/choices)
-  KEY=VALUE ...    how this is executed: paths.data=..., dataset.source.root=..., trainer.threads=2, prepare.workers=2"""
-CONF = Path(__file__).resolve().parents[1] / "conf"
-OWN = {"methods": "", "percent": "2", "scene": "", "out": ""}
 #: What may be other than in the run: where its data are, and how the command is executed.
 EXECUTION = ("paths.data", "dataset.source.root", "trainer.", "prepare.")
 #: A method that spends less than this share of its budget is remarked upon.
@@ -190,71 +178,48 @@ class Comparison:
         return self.study.store.classes
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Choose, tabulate and draw; see `USAGE`."""
-    if not arguments or {"-h", "--help"} & set(arguments):
-        console.print(USAGE, markup=False)
-        return
-    folder, own, overrides = parsed(arguments)
-    percent = percent_of(own["percent"])
+def show(folder: Path, words: Sequence[str], *, methods: str, percent: float, scene: str, out: Path | None, config_dir: Path | None = None) -> None:
+    """Choose, tabulate and draw. `words` say how this is executed."""
     run, last = RunFolder(folder), last_round(folder)
-    config = run_config(folder, overrides)
-    words = words_of(own["methods"])
-    variants = composed(config, words, percent)
+    config = run_config(folder, execution(words))
+    names = words_of(methods, config_dir)
+    variants = composed(config, names, percent, config_dir)
     random = composed(config, ["random"], percent)[0]
     with TemporaryDirectory(prefix="al3d-choices-") as scratch:
-        found = compared(run, last, percent, dict(zip(words, variants, strict=True)), random, Path(scratch))
+        found = compared(run, last, percent, dict(zip(names, variants, strict=True)), random, Path(scratch))
     for table in tables(found):
         console.print(table)
     for line in found.remarks:
         console.print(line, markup=False)
-    out = Path(own["out"] or folder / "choices").expanduser()
+    out = out or folder / "choices"
     write(found, out)
-    scene_id = shown_scene(found, own["scene"])
+    scene_id = shown_scene(found, scene)
     picture(found, scene_id, out / "choices.png")
     console.print(f"written: {out / 'choices.png'} ({scene_id}), choices.csv, choices.md, agreement.csv", markup=False)
 
 
-def parsed(arguments: Sequence[str]) -> tuple[Path, dict[str, str], list[str]]:
-    """The run's folder, our own options, and those of the configuration. Raises: ValueError for something that is neither."""
-    folders, own, overrides = [], dict(OWN), []
-    for argument in arguments:
-        key, found, value = argument.partition("=")
-        if not found:
-            folders.append(Path(argument).expanduser())
-        elif key in own:
-            own[key] = value
-        elif key.startswith(EXECUTION):
-            overrides.append(argument)
-        else:
-            raise ValueError(f"{argument!r}: the run decides everything but {', '.join((*own, *EXECUTION))}\n{USAGE}")
-    if len(folders) != 1:
-        raise ValueError(f"give one run folder, not {len(folders)}\n{USAGE}")
-    return folders[0], own, overrides
+def execution(words: Sequence[str]) -> list[str]:
+    """The words, which may only say how this is executed. Raises: ValueError for another one."""
+    for word in words:
+        if "=" not in word or not word.startswith(EXECUTION):
+            raise ValueError(f"{word!r}: the run decides everything but {', '.join(EXECUTION)}; one run folder is given")
+    return list(words)
 
 
-def percent_of(text: str) -> float:
-    """The percentage. Raises: ValueError when it is no number above 0 and at most 100."""
-    number = float(text) if re.fullmatch(r"\d*\.?\d+", text) else 0.0
-    if not 0 < number <= 100:
-        raise ValueError(f"percent={text}: give a number above 0 and at most 100")
-    return number
-
-
-def words_of(methods: str) -> list[str]:
+def words_of(methods: str, config_dir: Path | None = None) -> list[str]:
     """The methods, one per word: cut at the commas that are in no brackets; all of conf/acquire when nothing is named."""
     words = [word for word in re.split(r",(?![^\[]*\])", methods) if word]
     twice = sorted({word for word in words if words.count(word) > 1})
     if twice:
-        raise ValueError(f"methods= names {', '.join(twice)} twice")
-    return words or sorted(path.stem for path in (CONF / "acquire").glob("*.yaml") if not path.stem.startswith("_") and "???" not in path.read_text())
+        raise ValueError(f"--methods names {', '.join(twice)} twice")
+    return words or [path.stem for path in choices("acquire", config_dir) if "???" not in path.read_text(encoding="utf-8")]
 
 
 def last_round(folder: Path) -> int:
     """The last round whose network is trained. Raises: FileNotFoundError when there is none."""
     rounds = [int(path.parent.name[len("round-") :]) for path in folder.glob("round-*/last.ckpt")]
     if not rounds:
-        raise FileNotFoundError(f"{folder} has no trained round (round-00/last.ckpt): give the folder that train.py printed as `run folder`")
+        raise FileNotFoundError(f"{folder} has no trained round (round-00/last.ckpt): give the folder that `al3d train` printed as `run folder`")
     return max(rounds)
 
 
@@ -262,24 +227,24 @@ def run_config(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, with other places and another execution. Raises: FileNotFoundError without `config.yaml`."""
     file = folder / "config.yaml"
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing: give the folder that train.py printed as `run folder`")
+        raise FileNotFoundError(f"{file} is missing: give the folder that `al3d train` printed as `run folder`")
     return cast(DictConfig, OmegaConf.merge(OmegaConf.load(file), OmegaConf.from_dotlist(list(overrides))))
 
 
-def composed(config: DictConfig, words: Sequence[str], percent: float) -> list[DictConfig]:
+def composed(config: DictConfig, words: Sequence[str], percent: float, config_dir: Path | None = None) -> list[DictConfig]:
     """The run's configuration with each of the methods in its place, and nothing else changed.
 
     Raises: ValueError with Hydra's words for methods or options that do not exist.
     """
     found = []
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with composing(config_dir) as configuration:
         for word in words:
             name, *options = word.split(":")
             keys = [f"unit@acquire.{option}" if option.startswith("unit=") else f"acquire.{option}" for option in options]
             try:
-                own = compose("train", [f"acquire={name}", *keys])
-            except (HydraException, OmegaConfBaseException) as error:
-                raise ValueError(f"methods={word}: {error}") from error
+                own = configuration([f"acquire={name}", *keys])
+            except ValueError as error:
+                raise ValueError(f"--methods {word}: {error}") from error
             variant = copy.deepcopy(config)
             variant.acquire = own.acquire
             variant.logger, variant.pseudo = {}, None
@@ -663,8 +628,3 @@ def _line(error: BaseException) -> str:
 
 def _rows_file(folder: Path, block: int) -> Path:
     return folder / f"{block:05d}.npz"
-
-
-if __name__ == "__main__":
-    with plain_errors():
-        main(sys.argv[1:])

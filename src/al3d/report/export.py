@@ -1,8 +1,7 @@
-"""A run's choice in the files that others read: `python -m al3d.report.export RUN --out FOLDER` writes lists of scans and of regions."""
+"""A run's choice in the files that others read: `al3d export RUN --out FOLDER` writes lists of scans and of regions."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from hydra.utils import instantiate
 
-from al3d.command import plain_errors
 from al3d.data.earlier import find_store, last_round, manifest, region_ids
 from al3d.data.exchange import layout_of, write_regions, write_scans
 from al3d.data.labels import LabelState
@@ -123,8 +121,8 @@ def export(run: Path, out: Path, round_index: int | None = None, data: Path | No
     again = f"seed.score.file={files[0]}" if choice.unit == "scene" else f"unit@seed.unit={choice.unit} seed.score.file={files[2]}"
     console.print(f"written to {out}: {', '.join(file.name for file in files)}; {files[-1].read_text(encoding='utf-8').strip()}", markup=False)
     if choice.regions is None:
-        console.print("no lists of regions: the data set has no stored regions; python prepare.py ... unit@acquire.unit=supervoxel makes them", markup=False)
-    console.print(f"bought again by: python train.py seed=published {again}", markup=False, soft_wrap=True)
+        console.print("no lists of regions: the data set has no stored regions; al3d prepare ... unit@acquire.unit=supervoxel makes them", markup=False)
+    console.print(f"bought again by: al3d train seed=published {again}", markup=False, soft_wrap=True)
     return files
 
 
@@ -149,7 +147,7 @@ def _partition(labels: LabelState, last: int, wanted: str | None) -> Path | None
     folder = labels.store.path / "unit" / name
     missing = [scene for scene in labels.store.splits["train"] if not (folder / f"{scene}.npy").is_file()]
     if missing:
-        raise ValueError(f"{folder}: the partition lacks {len(missing)} scenes, such as {missing[0]}: run prepare.py with the run's configuration")
+        raise ValueError(f"{folder}: the partition lacks {len(missing)} scenes, such as {missing[0]}: run al3d prepare with the run's configuration")
     return folder
 
 
@@ -170,20 +168,3 @@ def _configured(run: Path) -> list[str]:
     identity = read_json(run / "identity.json")["identity"]
     trees = [identity[part]["unit"] for part in ("acquire", "seed")]
     return [partition_hash(instantiate(tree)) for tree in trees if str(tree["_target_"]).startswith("al3d.units.")]
-
-
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Write what a run bought as the lists of scans and regions that ReDAL and SeedAL read.")
-    parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("--out", type=Path, required=True, help="where the lists go")
-    parser.add_argument("--round", type=int, default=None, help="what was bought up to this round; 0 is the seed alone; default: everything")
-    parser.add_argument("--data", type=Path, default=None, help="the folder of prepared data sets; default: the run's own paths.data")
-    parser.add_argument("--partition", default=None, help="which stored partition the regions are of, a folder name in the data set's unit/")
-    chosen = parser.parse_args()
-    with plain_errors():
-        export(chosen.run.expanduser(), chosen.out.expanduser(), chosen.round, chosen.data, chosen.partition)
-
-
-if __name__ == "__main__":
-    main()

@@ -193,7 +193,7 @@ def _round_pictures(purchase: Purchase, pictures: Sequence[Picture]) -> list[Con
 
 
 def _configuration(run: Path, identity: Mapping[str, Any]) -> Safe:
-    again = f"python train.py --config-path outputs/{run.name} --config-name config hydra.run.dir=. hydra.output_subdir=null"
+    again = f"al3d train --config-path outputs/{run.name} --config-name config hydra.run.dir=. hydra.output_subdir=null"
     starts = _text(run / "execution.jsonl").splitlines()
     return join(
         [

@@ -1,8 +1,7 @@
-"""Several runs of one setting side by side: `python -m al3d.report.results RUN... --out FOLDER` draws and tabulates them as they are."""
+"""Several runs of one setting side by side: `al3d results RUN... --out FOLDER` draws and tabulates them as they are."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,16 +117,3 @@ def write_results(folders: Sequence[Path], out: Path) -> None:
     with whole_file(out / "tables.md") as temporary:
         temporary.write_text(table(groups) + "\n" + every_run(groups), encoding="utf-8")
     console.print(table(groups), markup=False)
-
-
-def main() -> None:
-    """Read run folders from the command line."""
-    parser = argparse.ArgumentParser(description="Draw and tabulate runs that differ only in seed, acquisition and rng.")
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="where curves and tables go")
-    chosen = parser.parse_args()
-    write_results(sorted(chosen.runs), chosen.out)
-
-
-if __name__ == "__main__":
-    main()

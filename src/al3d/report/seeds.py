@@ -1,8 +1,7 @@
-"""What a seed alone is worth: `python -m al3d.report.seeds RUN... --out FOLDER` draws first rounds against the spread of random seeds."""
+"""What a seed alone is worth: `al3d results RUN... --seeds --out FOLDER` draws first rounds against the spread of random seeds."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,16 +112,3 @@ def write_seeds(folders: Sequence[Path], out: Path) -> None:
     with whole_file(out / "tables.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     console.print(text, markup=False)
-
-
-def main() -> None:
-    """Read run folders from the command line."""
-    parser = argparse.ArgumentParser(description="Draw and tabulate the first rounds of runs that differ in their seed, one panel per data set.")
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
-    parser.add_argument("--out", type=Path, default=Path("seeds"), help="where the figure and the tables go")
-    chosen = parser.parse_args()
-    write_seeds(sorted(chosen.runs), chosen.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
-"""A whole study, planned, run and reported: `python -m al3d.report.study study=core do=plan`.
+"""A whole study, planned, run and reported: `al3d study plan core`.
 
-A study is a file in `studies/`: data sets x seeds x methods x random seeds. Each cell is a run of train.py in a folder of its own, so a study that was
+A study is a file in `studies/`: data sets x seeds x methods x random seeds. Each cell is a run of al3d train in a folder of its own, so a study that was
 stopped goes on where it was, and cells that are done are left alone.
 """
 
@@ -18,25 +18,11 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from al3d.command import key_values, plain_errors, whole_number
 from al3d.progress import console, stage
 from al3d.report.rounds import read_rounds, shared_from
 from al3d.report.saved import markdown_table
 
-USAGE = """usage: python -m al3d.report.study [study=core] [do=plan|run] [jobs=2] [out=outputs/studies] [osd=/path/to/osd]
-                                   [datasets=all] [seeds=all] [methods=all] [rng=all] [hours=null]
-  study     core, full, pilot, or a YAML file like those in src/al3d/report/studies
-  do        plan: print the cells, what is done, and how long the rest will take | run: run what is not done
-  jobs      cells at once
-  out       where the study's runs go: OUT/STUDY/CELL
-  osd       the folder of the real table scenes; without it their cells are not run
-  datasets, seeds, methods, rng   a part of the study, such as rng=1,2
-  hours     no new cell is begun after so many hours"""
 STUDIES = Path(__file__).parent / "studies"
-_DEFAULTS = {
-    "study": "core", "do": "plan", "jobs": "2", "out": "outputs/studies", "osd": "null", "datasets": "all", "seeds": "all", "methods": "all", "rng": "all",
-    "hours": "null",
-}  # fmt: skip
 #: What a cell of full supervision is called instead of a seed and a method.
 FULL = "full"
 
@@ -115,7 +101,7 @@ def read_study(name: str) -> Study:
     file = Path(name) if name.endswith(".yaml") else STUDIES / f"{name}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml")))
-        raise FileNotFoundError(f"study={name}: there is no {file}; choose one of {known}, or give a YAML file")
+        raise FileNotFoundError(f"study {name}: there is no {file}; choose one of {known}, or give a YAML file")
     tree = OmegaConf.to_container(OmegaConf.load(file))
     wanted = {"words", "datasets", "seeds", "methods", "rng", "full", "seconds"}
     if not isinstance(tree, dict) or set(tree) - {"rounds"} != wanted:
@@ -170,7 +156,7 @@ def plan(study: Study, cells: Sequence[Cell], jobs: int, places: Mapping[str, st
         mine = [cell for cell in cells if cell.dataset == dataset]
         needed = study.missing(dataset, places)
         if needed:
-            lines.append([dataset, f"not run: give {needed}=/path/to/{needed}", "", "", "", ""])
+            lines.append([dataset, f"not run: give --{needed} /path/to/{needed}", "", "", "", ""])
             continue
         left = trainings_left(study, mine)
         seconds, rounds = measured[dataset]
@@ -178,7 +164,7 @@ def plan(study: Study, cells: Sequence[Cell], jobs: int, places: Mapping[str, st
         how = f"{seconds:.0f} ({rounds} rounds measured)" if rounds else f"{seconds:.0f} (not measured yet)"
         lines.append([dataset, str(len(mine)), str(sum(cell.finished for cell in mine)), str(left), how, f"{left * seconds / 3600:.1f}"])
     table = markdown_table(["data set", "cells", "finished", "trainings left", "seconds a round", "hours of one core"], lines)
-    return f"{table}\n{total:.1f} hours on one core, about {total / jobs:.1f} with jobs={jobs}\n"
+    return f"{table}\n{total:.1f} hours on one core, about {total / jobs:.1f} with --jobs {jobs}\n"
 
 
 def run(study: Study, cells: Sequence[Cell], jobs: int, hours: float | None, train: Callable[[Cell], int]) -> list[Cell]:
@@ -204,11 +190,11 @@ def run(study: Study, cells: Sequence[Cell], jobs: int, hours: float | None, tra
     return failed
 
 
-def train_cell(script: Path, cell: Cell) -> int:
-    """Run one cell in a process of its own; its exit status. Its words and output are added to OUT/STUDY/CELL.log."""
+def train_cell(program: Sequence[str], cell: Cell) -> int:
+    """Run one cell in a process of its own, `program` with the cell's words; its exit status. Its words and output are added to OUT/STUDY/CELL.log."""
     log = cell.folder.with_name(f"{cell.folder.name}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(script), *cell.words]
+    command = [*program, *cell.words]
     with log.open("a", encoding="utf-8") as file:
         file.write(f"{shlex.join(command)}\n")
         file.flush()
@@ -219,13 +205,13 @@ def part(cells: Sequence[Cell], options: Mapping[str, str]) -> list[Cell]:
     """The cells that the options name. Raises: ValueError for a name that no cell has."""
     chosen = list(cells)
     for option, field in (("datasets", "dataset"), ("seeds", "seed"), ("methods", "method"), ("rng", "rng")):
-        if options[option] == "all":
+        if options.get(option, "all") == "all":
             continue
         names = options[option].split(",")
         known = {str(getattr(cell, field)) for cell in cells}
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise ValueError(f"{option}={options[option]}: no cell has {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+            raise ValueError(f"--{option} {options[option]}: no cell has {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         chosen = [cell for cell in chosen if str(getattr(cell, field)) in names]
     return chosen
 
@@ -235,27 +221,29 @@ def _names(word: str) -> list[str]:
     return [rest.split("}")[0] for rest in word.split("{")[1:]]
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Plan or run a study."""
-    options = key_values(arguments, _DEFAULTS, USAGE)
-    if options["do"] not in ("plan", "run"):
-        raise ValueError(f"do={options['do']} is not plan or run\n{USAGE}")
-    study, jobs = read_study(options["study"]), whole_number(options, "jobs", 1)
-    places = {} if options["osd"] == "null" else {"osd": str(Path(options["osd"]).resolve())}
-    cells = part(study.cells(Path(options["out"]), places), options)
+def show_plan(name: str, out: Path, jobs: int, osd: Path | None, parts: Mapping[str, str]) -> tuple[Study, list[Cell]]:
+    """Print what is done of a study, what is left and how long it will take; return the study and the cells of these parts of it."""
+    study = read_study(name)
+    places = {} if osd is None else {"osd": str(osd.resolve())}
+    cells = part(study.cells(out, places), parts)
     console.print(plan(study, cells, jobs, places), markup=False)
-    if options["do"] == "plan":
-        return
-    script = Path("train.py")
-    if not script.is_file():
-        raise FileNotFoundError(f"there is no train.py in {Path.cwd()}: run the study in a checkout of al3d")
-    failed = run(study, cells, jobs, None if options["hours"] == "null" else float(options["hours"]), partial(train_cell, script))
+    return study, cells
+
+
+def run_study(
+    name: str,
+    out: Path,
+    jobs: int,
+    osd: Path | None,
+    parts: Mapping[str, str],
+    hours: float | None = None,
+    config_dir: Path | None = None,
+) -> None:
+    """Run what is not done of a study. Raises: ValueError naming the cells that failed."""
+    study, cells = show_plan(name, out, jobs, osd, parts)
+    more = () if config_dir is None else ("--config-dir", str(config_dir))
+    failed = run(study, cells, jobs, hours, partial(train_cell, (sys.executable, "-m", "al3d", "train", *more)))
     left = [cell for cell in cells if not cell.finished]
-    console.print(f"{len(cells) - len(left)} of {len(cells)} cells are finished in {Path(options['out']) / study.name}", markup=False)
+    console.print(f"{len(cells) - len(left)} of {len(cells)} cells are finished in {out / study.name}", markup=False)
     if failed:
         raise ValueError(f"{len(failed)} cells failed: {', '.join(cell.folder.name for cell in failed)}; each one's .log beside its folder says why")
-
-
-if __name__ == "__main__":
-    with plain_errors():
-        main(sys.argv[1:])

@@ -1,11 +1,10 @@
-"""Published tables with our runs beside them: `python -m al3d.report.tables TABLE RUN...`; TABLE is a file of conf/experiment/table.
+"""Published tables with our runs beside them: `al3d tables TABLE RUN...`; TABLE is a file of conf/experiment/table.
 
 A run belongs to the row whose options it has; what it does otherwise than the experiment is printed with it.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import itertools
@@ -16,18 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-import al3d
-from al3d.command import missing_options, plain_errors
+from al3d.command import missing_options
+from al3d.configuration import Compose, choices, composing
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.report.published import SAME, Value, is_real, rows_for
 from al3d.report.rounds import RoundRecord, read_compared, read_rounds
 
-CONF = Path(al3d.__file__).parent / "conf"
 #: What a run's configuration is compared in.
 GROUPS = ("dataset", "seed", "acquire", "pseudo", "net", "start", "learner", "rounds", "eval", "oracle")
 #: In these a run must be as its row, whatever else it does otherwise.
@@ -83,28 +79,28 @@ class Line:
     remark: str
 
 
-def table_names() -> list[str]:
+def table_names(config_dir: Path | None = None) -> list[str]:
     """The published tables that there are."""
-    return sorted(path.stem for path in (CONF / "experiment" / "table").glob("*.yaml"))
+    return [path.stem for path in choices("experiment/table", config_dir)]
 
 
-def table_rows(name: str) -> list[Row]:
+def table_rows(name: str, config_dir: Path | None = None) -> list[Row]:
     """The rows of a table, composed as its sweep would compose them; runs that differ in `rng` alone are one row.
 
     Raises: ValueError for an unknown table.
     """
-    if name not in table_names():
-        raise ValueError(f"there is no table {name!r}: choose among {', '.join(table_names())}")
-    with initialize_config_dir(config_dir=str(CONF.resolve()), version_base="1.3"):
-        first = compose("train", [f"experiment=table/{name}"], return_hydra_config=True)
+    if name not in table_names(config_dir):
+        raise ValueError(f"there is no table {name!r}: choose among {', '.join(table_names(config_dir))}")
+    with composing(config_dir) as configuration:
+        first = configuration([f"experiment=table/{name}"], return_hydra_config=True)
         published = OmegaConf.to_container(first.published)
         sweep = {str(key): str(value).split(",") for key, value in first.hydra.sweeper.params.items() if key != "rng"}
-        return [_row(name, dict(zip(sweep, choice, strict=True)), published) for choice in itertools.product(*sweep.values())]
+        return [_row(configuration, name, dict(zip(sweep, choice, strict=True)), published) for choice in itertools.product(*sweep.values())]
 
 
-def _row(table: str, choice: Mapping[str, str], published: Any) -> Row:
+def _row(configuration: Compose, table: str, choice: Mapping[str, str], published: Any) -> Row:
     words = tuple(f"{key}={value}" for key, value in choice.items())
-    config = compose("train", [f"experiment=table/{table}", *words])
+    config = configuration([f"experiment=table/{table}", *words])
     columns = {key: value for key, value in published.items() if key != "rows"}
     for key, value in choice.items():
         columns |= published["rows"][key][value]
@@ -290,12 +286,12 @@ def as_csv(name: str, lines: Sequence[Line]) -> str:
     return text.getvalue()
 
 
-def write_table(name: str, folders: Sequence[Path], out: Path) -> Path:
+def write_table(name: str, folders: Sequence[Path], out: Path, config_dir: Path | None = None) -> Path:
     """Print a table with these runs beside it and write `NAME.md` and `NAME.csv` into `out`; runs of no row, or without a round, are named.
 
     Raises: as `table_rows` and `read_run`.
     """
-    rows = table_rows(name)
+    rows = table_rows(name, config_dir)
     started = [folder for folder in folders if not read_rounds(folder)]
     runs = [read_run(folder) for folder in folders if folder not in started]
     lines = lines_of(rows, runs)
@@ -311,20 +307,6 @@ def write_table(name: str, folders: Sequence[Path], out: Path) -> Path:
     return out / f"{name}.md"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Read a table's name and run folders from the command line."""
-    parser = argparse.ArgumentParser(description="Print a published table with our runs beside it; write it as Markdown and CSV.")
-    parser.add_argument("table", help="a file of conf/experiment/table, such as redal_s3dis_spvcnn")
-    parser.add_argument("runs", nargs="*", type=Path, help="run folders; a folder that holds runs stands for them all")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="where the table goes; default results")
-    chosen = parser.parse_args(arguments)
-    with plain_errors():
-        try:
-            write_table(chosen.table, run_folders(chosen.runs), chosen.out)
-        except HydraException as error:
-            raise ValueError(str(error)) from error
-
-
 def run_folders(given: Sequence[Path]) -> list[Path]:
     """The run folders among these: those with a config.yaml, and those directly inside the others. Raises: FileNotFoundError where there are none."""
     found: list[Path] = []
@@ -334,7 +316,3 @@ def run_folders(given: Sequence[Path]) -> list[Path]:
             raise FileNotFoundError(f"{path} is no run's folder and holds none")
         found += inside
     return sorted(set(found))
-
-
-if __name__ == "__main__":
-    main()

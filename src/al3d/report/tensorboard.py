@@ -1,19 +1,17 @@
-"""TensorBoard: `python -m al3d.report.tensorboard RUN... --out FOLDER` makes event files from the files of runs, with the methods side by side.
+"""TensorBoard: `al3d track tensorboard RUN... --out FOLDER` makes event files from the files of runs, with the methods side by side.
 
 TensorBoard draws over whole numbers alone, so a learning curve's step is the labelled share in parts per million: 10,000 is 1 %.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from al3d.command import plain_errors
 from al3d.files import whole_folder
 from al3d.progress import console
 from al3d.report.rounds import RoundRecord
@@ -137,7 +135,7 @@ def write_study(folders: Sequence[Path], out: Path, data: Path | None = None) ->
     """
     runs = [read_run(folder, data=data) for folder in folders]
     if not runs:
-        raise ValueError("name run folders, for example: python -m al3d.report.tensorboard outputs/NAME --out board")
+        raise ValueError("name run folders, for example: al3d track tensorboard outputs/NAME --out board")
     for run in runs[1:]:
         if run.classes != runs[0].classes:
             raise ValueError(f"{run.folder} has other classes than {runs[0].folder}: write them into boards of their own")
@@ -172,19 +170,8 @@ def _folder_name(name: str) -> str:
     return re.sub(r"[^\w. ()+-]+", "_", name).strip()
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Make TensorBoard event files from the files of runs, with the methods side by side.")
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
-    parser.add_argument("--out", type=Path, required=True, help="the folder of the event files; an older board there is replaced")
-    parser.add_argument("--data", type=Path, default=None, help="the folder of prepared data sets, for class names before there is a report")
-    chosen = parser.parse_args()
-    with plain_errors():
-        found: Mapping[str, Sequence[str]] = write_study([run.expanduser() for run in chosen.runs], chosen.out.expanduser(), chosen.data)
-        for method, members in found.items():
-            console.print(f"{method}: {', '.join(members)}", markup=False)
-        console.print(f"look at it: tensorboard --logdir {chosen.out} (the tab Custom Scalars compares the methods)", markup=False)
-
-
-if __name__ == "__main__":
-    main()
+def show_study(folders: Sequence[Path], out: Path, data: Path | None = None) -> None:
+    """Write a study and say what is in it and how to look at it."""
+    for method, members in write_study(folders, out, data).items():
+        console.print(f"{method}: {', '.join(members)}", markup=False)
+    console.print(f"look at it: tensorboard --logdir {out} (the tab Custom Scalars compares the methods)", markup=False)

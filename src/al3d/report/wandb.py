@@ -1,11 +1,10 @@
-"""Weights & Biases: sends a run from its files. `python -m al3d.report.wandb RUN...` sends what is not there yet, `--dashboard` makes a study's view.
+"""Weights & Biases: sends a run from its files. `al3d track wandb RUN...` sends what is not there yet, `al3d track dashboard` makes a study's view.
 
 The local files are the truth, and W&B is a copy: what W&B does, or fails to do, never stops a training.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import secrets
 import threading
@@ -15,15 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from al3d.command import plain_errors
 from al3d.files import read_json, whole_file, write_json
 from al3d.progress import console
-from al3d.report.dashboard import DEFINITION, save_dashboard
 from al3d.report.rounds import RoundRecord
 from al3d.report.summary import (
     LoggedRun,
     Table,
-    class_names,
     final_values,
     first_step,
     iou_table,
@@ -248,7 +244,7 @@ def send(run: LoggedRun, sender: Sender) -> list[str]:
 
 def send_later(folder: Path, parts: Sequence[str]) -> str:
     """What to tell a person about parts that were not sent."""
-    return f"not sent to W&B: {', '.join(parts)}. Send them later from the files: python -m al3d.report.wandb {folder}"
+    return f"not sent to W&B: {', '.join(parts)}. Send them later from the files: al3d track wandb {folder}"
 
 
 def _wandb() -> Any:
@@ -371,37 +367,7 @@ def rebuild(folder: Path, target: Target, *, new: bool = False, data: Path | Non
     return before
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Send finished rounds to Weights & Biases from the files of run folders, or make the view of a study.")
-    parser.add_argument("runs", nargs="*", type=Path, help="run folders")
-    parser.add_argument("--project", default=None, help="W&B project; default: the run's logger.wandb.project, or al3d")
-    parser.add_argument("--entity", default=None, help="W&B user or team; default: the run's, or your own")
-    parser.add_argument("--group", default=None, help="the study that the runs belong to; default: the run's, or the name of its data set")
-    parser.add_argument(
-        "--offline",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="write W&B's files below the run folder, `wandb sync` uploads them; default: as the run was configured",
-    )
-    parser.add_argument("--new", action="store_true", help="another W&B run with a fresh id and everything in it")
-    parser.add_argument("--timeout", type=float, default=None, help="seconds to wait for one answer; default: the run's, or 60")
-    parser.add_argument("--data", type=Path, default=None, help="the folder of prepared data sets, for class names before there is a report")
-    parser.add_argument("--dashboard", action="store_true", help="make the view of the study --group; runs given name the classes it shows")
-    parser.add_argument("--definition", type=Path, default=DEFINITION, help="the view's definition; default: the one that comes with al3d")
-    chosen = parser.parse_args()
-    given = {name: getattr(chosen, name) for name in ("project", "entity", "group", "timeout", "offline") if getattr(chosen, name) is not None}
-    with plain_errors():
-        runs = [run.expanduser() for run in chosen.runs]
-        if not chosen.dashboard and not runs:
-            raise ValueError("name run folders to send, for example: python -m al3d.report.wandb outputs/NAME")
-        if chosen.dashboard:
-            names = list(dict.fromkeys(name for run in runs for name in class_names(run, chosen.data)))
-            save_dashboard(chosen.definition, chosen.group, chosen.project or "al3d", chosen.entity, names)
-            return
-        for run in runs:
-            rebuild(run, replace(target_of(run), **given), new=chosen.new, data=chosen.data)
-
-
-if __name__ == "__main__":
-    main()
+def send_runs(runs: Sequence[Path], given: Mapping[str, Any], new: bool = False, data: Path | None = None) -> None:
+    """Send what W&B lacks of runs to where they were configured to go, or where `given` (fields of `Target`) says. Raises: as `rebuild`."""
+    for run in runs:
+        rebuild(run, replace(target_of(run), **given), new=new, data=data)

@@ -39,7 +39,7 @@ class Auto:
     `regions`, and the voxel the nearest length of which a seed is 5 to 50 wide. Voxels so fine that they would not touch grow to five
     point spacings; in scans whose spacing grows with the distance, to five times the spacing that 9 of 10 points keep. Regions with
     less than a twentieth of the mean region's points (at most 100) get -1. What was picked is printed, each choice once per process,
-    and listed by `python -m al3d.units.report unit=auto`.
+    and listed by `al3d units --unit auto`.
     Raises: ValueError for lengths that make no sense, or fewer than one region.
     """
 

@@ -1,9 +1,8 @@
-"""How a user chooses a unit: `python -m al3d.units.report dataset=rooms unit=supervoxel,voxel`."""
+"""How a user chooses a unit: `al3d units dataset=rooms --unit supervoxel,voxel`."""
 
 from __future__ import annotations
 
 import csv
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,23 +12,21 @@ from typing import Any, cast
 
 import matplotlib
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich import box
 from rich.table import Table
 
-from al3d.command import plain_errors, unwrapped
-from al3d.compose import data_source
+from al3d.command import unwrapped
+from al3d.configuration import composing
 from al3d.data.grid import subsample
 from al3d.files import whole_file
 from al3d.geometry.camera import overview
 from al3d.geometry.render import disc_radius, render
+from al3d.identity import data_source
 from al3d.progress import console, stage, track
 from al3d.report.drawing import CEILING_FROM, ELEVATION, NEAR_SHARE, WIDE, class_colors, has_ceiling
 from al3d.report.style import ACCENT, INK, MUTED, bare, settings
@@ -38,16 +35,6 @@ from al3d.types import I32, I64, IGNORE, U8, Array, ClassTable, Partitioner, Sce
 from al3d.units.published import layout_of, write_ids, write_regions
 from al3d.units.quality import Measured, Summary, class_borders, measure, neighbours_of, summary
 
-USAGE = """python -m al3d.units.report dataset=rooms unit=supervoxel,voxel
-  unit=NAMES       what to measure, of conf/unit, separated by commas; with other options as voxel:size=0.5:...
-  split=train      whose scenes
-  scenes=12        how many of them, evenly spaced; or all
-  scene=ID         the scene in the picture (the first measured one)
-  out=FOLDER       where table.csv, table.md, sizes.png and scene.png go (outputs/units/DATASET)
-  export=FOLDER    write the first unit's ids of every scene of the split as ReDAL's files, and measure nothing
-  KEY=VALUE ...    any option of train.py: dataset.root=..., dataset.scale.voxel=..., trainer.threads=2"""
-CONF = Path(__file__).resolve().parents[1] / "conf"
-OWN = {"unit": "supervoxel", "split": "train", "scenes": "12", "scene": "", "out": "", "export": ""}
 #: Points in no unit, and points of unknown class.
 NOWHERE = (205, 209, 215)
 #: Units that cover fewer pixels than this on average get no outline: there would be nothing else to see.
@@ -86,66 +73,47 @@ class Shown:
     units: tuple[I32, ...]
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Measure, print and draw; see `USAGE`."""
-    if not arguments or {"-h", "--help"} & set(arguments):
-        console.print(USAGE, markup=False)
-        return
-    own, overrides = parsed(arguments)
-    config, units = composed(overrides, own["unit"])
-    limit_threads(config.trainer.threads)
-    with unwrapped(ValueError, OSError):
-        source = data_source(config)
-        cases = [built(config, unit) for unit in units]
-    if own["export"]:
-        export(source, config.dataset.grid, cases[0].unit, own["split"], Path(own["export"]).expanduser())
-        return
-    ids = chosen_scenes(source, own["split"], own["scenes"], own["scene"])
-    shown = measured(source, config.dataset.grid, config.dataset.scale.voxel, cases, ids, own["scene"] or ids[0])
-    out = Path(own["out"] or Path(config.paths.outputs) / "units" / source.name).expanduser()
-    title = f"{source.name}, {_counted(len(ids), 'scene')} of {own['split']}, boundaries within {config.dataset.scale.voxel:g} m"
-    for table in tables(cases, title):
-        console.print(table)
-    for line in picks(cases):
-        console.print(line, markup=False)
-    write(out, cases, {"dataset": source.name, "split": own["split"], "tolerance": config.dataset.scale.voxel})
-    picture(shown, source.classes, [case.label for case in cases], out / "scene.png")
-    distribution(cases, f"{source.name}, {_counted(len(ids), 'scene')} of {own['split']}", out / "sizes.png")
-    console.print(f"written: {out / 'table.csv'}, table.md, sizes.png, scene.png", markup=False)
-
-
-def parsed(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Our own options, and those for the configuration. Raises: ValueError for something that is not an option."""
-    own, overrides = dict(OWN), []
-    for argument in arguments:
-        key, found, value = argument.partition("=")
-        if not found:
-            raise ValueError(f"{argument!r} is not key=value\n{USAGE}")
-        if key in own:
-            own[key] = value
-        else:
-            overrides.append(argument)
-    return own, overrides
-
-
-def composed(overrides: Sequence[str], units: str) -> tuple[DictConfig, list[tuple[str, DictConfig]]]:
-    """The configuration, and per unit its name and the configuration with it.
+def composed(words: Sequence[str], unit: str, config_dir: Path | None = None) -> tuple[DictConfig, list[tuple[str, DictConfig]]]:
+    """The configuration of train's words, and for each of the units `voxel:size=0.5,...` its name and the configuration with it.
 
     Raises: ValueError with Hydra's words for options that do not exist.
     """
-    words = [word for word in units.split(",") if word]
-    if not words:
-        raise ValueError(f"unit= names nothing\n{USAGE}")
+    names = [name for name in unit.split(",") if name]
+    if not names:
+        raise ValueError("--unit names nothing: name units of conf/unit, separated by commas")
     found = []
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        for word in words:
+    with composing(config_dir) as configuration:
+        for word in names:
             name, *options = word.split(":")
             try:
-                config = compose("train", [*overrides, f"unit@acquire.unit={name}", *(f"acquire.unit.{option}" for option in options)])
-            except (HydraException, OmegaConfBaseException) as error:
-                raise ValueError(f"unit={word}: {error}") from error
+                config = configuration([*words, f"unit@acquire.unit={name}", *(f"acquire.unit.{option}" for option in options)])
+            except ValueError as error:
+                raise ValueError(f"--unit {word}: {error}") from error
             found.append((word, config))
     return found[0][1], found
+
+
+def prepared(config: DictConfig, units: Sequence[tuple[str, DictConfig]]) -> tuple[Source, list[Case]]:
+    """The data set and what is measured on it."""
+    limit_threads(config.trainer.threads)
+    with unwrapped(ValueError, OSError):
+        return data_source(config), [built(config, unit) for unit in units]
+
+
+def show(config: DictConfig, source: Source, cases: Sequence[Case], split: str, scenes: int | None, scene: str | None, out: Path | None) -> None:
+    """Measure, print, write and draw."""
+    ids = chosen_scenes(source, split, scenes, scene)
+    shown = measured(source, config.dataset.grid, config.dataset.scale.voxel, cases, ids, scene or ids[0])
+    out = out or Path(config.paths.outputs).expanduser() / "units" / source.name
+    measured_on = f"{source.name}, {_counted(len(ids), 'scene')} of {split}"
+    for table in tables(cases, f"{measured_on}, boundaries within {config.dataset.scale.voxel:g} m"):
+        console.print(table)
+    for line in picks(cases):
+        console.print(line, markup=False)
+    write(out, cases, {"dataset": source.name, "split": split, "tolerance": config.dataset.scale.voxel})
+    picture(shown, source.classes, [case.label for case in cases], out / "scene.png")
+    distribution(cases, measured_on, out / "sizes.png")
+    console.print(f"written: {out / 'table.csv'}, table.md, sizes.png, scene.png", markup=False)
 
 
 def built(config: DictConfig, unit: tuple[str, DictConfig]) -> Case:
@@ -156,18 +124,16 @@ def built(config: DictConfig, unit: tuple[str, DictConfig]) -> Case:
     return Case(partitioner.name if partitioner.name.startswith(word.split(":")[0]) else f"{word.split(':')[0]} ({partitioner.name})", partitioner)
 
 
-def chosen_scenes(source: Source, split: str, count: str, wanted: str) -> tuple[str, ...]:
-    """Evenly spaced scenes of a split, and the wanted one among them. Raises: ValueError for a split without scenes or another scene."""
+def chosen_scenes(source: Source, split: str, count: int | None, wanted: str | None) -> tuple[str, ...]:
+    """Evenly spaced scenes of a split (None: all), and the wanted one among them. Raises: ValueError for a split without scenes or another scene."""
     ids = source.scenes(split)
     if not ids:
-        raise ValueError(f"{source.name} has no scenes in split={split}: choose another of {', '.join(source.splits)}")
+        raise ValueError(f"{source.name} has no scenes in --split {split}: choose another of {', '.join(source.splits)}")
     if wanted and wanted not in ids:
-        raise ValueError(f"scene={wanted!r} is not in split={split} of {source.name}: it has {len(ids)} scenes such as {ids[0]!r}")
-    if count == "all":
+        raise ValueError(f"--scene {wanted} is not in --split {split} of {source.name}: it has {len(ids)} scenes such as {ids[0]}")
+    if count is None:
         return tuple(ids)
-    if not count.isdigit() or int(count) < 1:
-        raise ValueError(f"scenes={count}: give a number from 1 on, or all")
-    places = np.unique(np.linspace(0, len(ids) - 1, min(int(count), len(ids))).astype(int))
+    places = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int))
     return tuple(sorted({ids[place] for place in places} | ({wanted} if wanted else set())))
 
 
@@ -401,8 +367,3 @@ def _panels(panels: Sequence[tuple[str, U8]], scene_id: str, handles: Sequence[P
 def _save(figure: Figure, path: Path, dots: int) -> None:
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=dots, format="png", metadata={"Software": None})
-
-
-if __name__ == "__main__":
-    with plain_errors():
-        main(sys.argv[1:])

@@ -7,13 +7,15 @@ import html
 import io
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from al3d.commands.compare import command
 from al3d.progress import console
-from al3d.report.compare.command import main, write_comparison
+from al3d.report.compare.command import write_comparison
 from al3d.report.compare.figures import BY_METHOD, BY_SEED, POOLED, curve_figure, drawn, forest_figure, layouts_of, looks
 from al3d.report.compare.page import document
 from al3d.report.compare.protocol import differences
@@ -369,12 +371,16 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
+def main(*words):
+    command.main([*words], prog_name="al3d compare", standalone_mode=False)
+
+
 def test_the_page_and_its_files(tmp_path, monkeypatch):
     printed = io.StringIO()
     monkeypatch.setattr(console, "file", printed)
     runs, out = tmp_path / "runs", tmp_path / "study.html"
     write_study(runs, FakeStudy({"random": 0.0, "redal": 0.05}, ("s3dis",), rngs=range(1, 7), rounds=3, within=0.005, base_points=20_000_000))
-    main([str(runs), "--out", str(out), "--draws", "500", "--seconds-per-click", "3"])
+    main(str(runs), "--out", str(out), "--draws", "500", "--seconds-per-click", "3")
     assert "redal (supervoxel) beats random (same unit, same budget) at p < 0.05 on 1 of 1 data set: s3dis +" in printed.getvalue()
     page = out.read_text(encoding="utf-8")
     reader = Reader()
@@ -401,11 +407,15 @@ def write_again(runs):
 
 
 def test_help_and_refusals_end_in_words(tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0 and "--allow-mixed" in capsys.readouterr().out
+    main("--help")
+    assert "--allow-mixed" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="al3d: .* is no run's folder and holds none"):
-        main([str(tmp_path)])
+        main(str(tmp_path))
+
+
+def test_the_command_says_the_defaults_of_the_options():
+    with command.make_context("compare", ["run"]) as context:
+        assert {name: value for name, value in context.params.items() if name not in ("runs", "out")} == asdict(Options())
 
 
 def test_tables_for_people_machines_and_papers():

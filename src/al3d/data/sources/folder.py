@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from al3d.data.sources.card import LENGTHS, SPLITS, Card, read_card
 from al3d.data.sources.cloud import Cloud
@@ -327,6 +326,8 @@ def _nearest(xyz: F64, points: int, scene_id: str) -> F64:
     """Distances from a keyed sample of points to their nearest neighbour, exact duplicates left out."""
     if len(xyz) < 2 or not np.isfinite(xyz).all():
         return np.empty(0)
+    from scipy.spatial import cKDTree
+
     rows = generator("folder", "spacing", "points", scene_id).choice(len(xyz), min(points, len(xyz)), replace=False)
     distances = np.asarray(cKDTree(xyz, balanced_tree=False, compact_nodes=False).query(xyz[rows], k=2)[0], dtype=np.float64)[:, 1]
     return distances[distances > 0]

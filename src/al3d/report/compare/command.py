@@ -1,15 +1,13 @@
-"""`python -m al3d.report.compare`: write the page of a comparison with its figures and tables beside it."""
+"""The page of a comparison, with its figures and tables beside it."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from al3d.command import plain_errors
 from al3d.files import whole_file
 from al3d.progress import console, stage
 from al3d.report.compare.figures import POOLED, Look, curve_figure, drawn, forest_figure, layouts_of, looks, wins_figure
@@ -20,19 +18,6 @@ from al3d.report.compare.study import Comparison, Options, compare
 from al3d.report.compare.tables import as_csv, as_latex, curve_sheet, pooled_wins, round_sheet, sheets_of
 from al3d.report.style import settings
 from al3d.report.table import counted
-
-DESCRIPTION = """Compare the methods of a study: which beat random selection at the same unit and budget, by how much, and how sure that is.
-
-Runs are paired by (seed method, rng). Within a data set they must have the same protocol: everything but seed,
-acquisition, rng and the number of rounds is equal. Fully supervised runs (seed=all) serve as the level to reach.
-"""
-EXAMPLES = """examples:
-  python -m al3d.report.compare outputs --out study.html
-  python -m al3d.report.compare outputs/rooms-* outputs/street-* --out study.html --seconds-per-click 3
-
-study.html opens without a network; figures (PNG) and tables (CSV, LaTeX) lie beside it in study/.
-The page explains its own figures.
-"""
 
 
 def write_comparison(folders: Sequence[Path], out: Path, options: Options | None = None, quiet: bool = False) -> Comparison:
@@ -62,7 +47,8 @@ def write_comparison(folders: Sequence[Path], out: Path, options: Options | None
             console.print(words, markup=False)
         for words in grouped(comparison.left_out):
             console.print(f"left out: {words}", markup=False)
-        console.print(f"page: {out}", markup=False)
+        runs = sum(len(line.runs) for panel in comparison.panels for line in panel.lines)
+        console.print(f"page: {out}\n{counted(runs, 'run')} on {counted(len(comparison.panels), 'data set')}", markup=False)
     return comparison
 
 
@@ -106,41 +92,3 @@ def _save(figure: Figure, path: Path) -> None:
 def _write(path: Path, text: str) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The options of the command line; their defaults are those of `Options`."""
-    usual = Options()
-    found = argparse.ArgumentParser(
-        prog="python -m al3d.report.compare", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    found.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold some")
-    found.add_argument("--out", type=Path, default=Path("study.html"), help="the page; the rest goes into the folder of that name; default %(default)s")
-    found.add_argument(
-        "--from-round", type=int, default=usual.start, choices=(0, 1), help="areas count from here on; 0: the seed's round too; default %(default)s"
-    )
-    found.add_argument("--level", type=float, default=usual.level, help="level of significance; intervals cover 1 - LEVEL; default %(default)s")
-    found.add_argument("--draws", type=int, default=usual.draws, help="draws of tests and intervals; default %(default)s")
-    found.add_argument("--rare", type=float, default=usual.rare_share, help="classes below this share of the points are rare; default %(default)s")
-    found.add_argument("--seconds-per-click", type=float, default=usual.seconds_per_click, help="for the axis of labelling time; default %(default)s")
-    found.add_argument("--allow-mixed", action="store_true", help="compare runs of different protocols all the same; the page says what differs")
-    found.add_argument("--unfinished", action="store_true", help="use runs that are still on their way, as far as they are")
-    return found
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Read run folders and options from the command line."""
-    chosen = parser().parse_args(arguments)
-    with plain_errors():
-        options = Options(
-            start=chosen.from_round,
-            level=chosen.level,
-            draws=chosen.draws,
-            rare_share=chosen.rare,
-            seconds_per_click=chosen.seconds_per_click,
-            allow_mixed=chosen.allow_mixed,
-            unfinished=chosen.unfinished,
-        )
-        comparison = write_comparison(chosen.runs, chosen.out, options)
-        runs = sum(len(line.runs) for panel in comparison.panels for line in panel.lines)
-        console.print(f"{counted(runs, 'run')} on {counted(len(comparison.panels), 'data set')}", markup=False)

@@ -182,7 +182,7 @@ def _check_identity(file: Path, identity: Tree) -> None:
     if not wrong and not isinstance(identity["acquire"].get("unit"), Mapping):
         wrong = ["acquire.unit"]
     if wrong:
-        raise ValueError(f"{file} has no {' and no '.join(map(repr, wrong))} that can be read: the folder was not made by train.py")
+        raise ValueError(f"{file} has no {' and no '.join(map(repr, wrong))} that can be read: the folder was not made by al3d train")
 
 
 def _starts(path: Path) -> list[dict[str, Any]]:

@@ -289,7 +289,7 @@ def _usable(folders: Sequence[Path], options: Options) -> tuple[list[StudyRun], 
         elif not run.finished and not options.unfinished:
             left_out.append(f"{folder.name}: {run.missing}")
         elif not run.full and len(run.records) < 2:
-            left_out.append(f"{folder.name}: no round after its seed, so it says nothing about methods (python -m al3d.report.seeds compares seeds)")
+            left_out.append(f"{folder.name}: no round after its seed, so it says nothing about methods (al3d results --seeds compares seeds)")
         else:
             runs.append(run)
             if run.gap is not None:
