@@ -40,7 +40,7 @@ def test_the_commands_are_all_there() -> None:
 @pytest.mark.slow
 def test_every_command_works_in_its_order(tiny_root: Path, tmp_path: Path) -> None:
     truth = {}
-    for file in sorted((tiny_root / "scenes").glob("t_*.ply")):
+    for file in sorted((tiny_root / "scenes").glob("*.ply")):
         data = PlyData.read(file)["vertex"].data
         truth[file.stem] = np.asarray(data["label"])
         kept = np.empty(len(data), [(name, data.dtype[name]) for name in data.dtype.names if name != "label"])

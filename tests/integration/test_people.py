@@ -1,11 +1,12 @@
 """The loop with people: it stops for answers, goes on from them, and needs no label in any file."""
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from al3d.compose import study_of
+from al3d.compose import check_answerable, study_of
 from al3d.data.labels import LabelState
 from al3d.people.answers import Answer, Answers
 from al3d.people.oracle import frozen_file
@@ -165,3 +166,14 @@ def test_a_labelled_validation_split_judges(labelled_by, tiny_root, truth, tmp_p
     (record,) = read_rounds(study.folder.path)
     assert record.judged_on == "val" and "judged_on" not in json.loads(study.folder.metrics(0).read_text())
     assert sum(map(sum, record.confusion)) == sum(study.store.sizes[name] for name in ("v_1", "v_2"))
+
+
+def test_no_budget_is_spent_where_nobody_can_answer():
+    class Prepared:
+        splits: ClassVar = {"train": ("a", "b", "c"), "val": ()}
+
+        def labelled(self, name):
+            return {"a": 5, "b": 0, "c": 0}[name]
+
+    with pytest.raises(ValueError, match=r"2 of the 3 train scenes hold no labelled point \('b', 'c'\): .* budget would be spent on them: take them out"):
+        check_answerable(Prepared())
