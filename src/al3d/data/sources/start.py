@@ -186,11 +186,11 @@ def lengths(looks: Sequence[Look], factor: float) -> dict[str, Decided]:
     spacing = factor * float(np.median([one.spacing for one in looks]))
     if spacing <= 0:
         raise ValueError(f"{looks[0].path}: all points have a double, so that nothing says how far apart they are: remove the doubles")
-    scale = filled_scale({}, spacing)
+    scale = filled_scale({"supervoxel_voxel": filled_scale({}, spacing)["voxel"]}, spacing)
     reasons = {
         "voxel": f"metres: 2.5 times the point spacing of {spacing:.2g} m, rounded; points closer than this are seen as one",
-        "supervoxel_voxel": "metres: twice the voxel; regions are grown over these",
-        "supervoxel_seed": "metres: ten times that; about as wide is a region that you are asked about",
+        "supervoxel_voxel": "metres: regions are grown over voxels of this size",
+        "supervoxel_seed": "metres: ten voxels, about as wide is a region that you are asked about; smaller ones mix fewer classes",
         "neighbours": "so many points around one say how its surface bends",
     }
     return {key: Decided(scale[key], reason) for key, reason in reasons.items()}
@@ -223,7 +223,9 @@ def card_text(out: Path, classes: Sequence[str], names: dict[str, Path], looks: 
 def _spelled(value: object) -> str:
     """A word as YAML reads it back as the same."""
     text = str(value)
-    return text if not isinstance(value, str) or (re.fullmatch(r"[A-Za-z][\w-]*", text) and yaml.safe_load(text) == text) else json.dumps(text, ensure_ascii=False)
+    return (
+        text if not isinstance(value, str) or (re.fullmatch(r"[A-Za-z][\w-]*", text) and yaml.safe_load(text) == text) else json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:
