@@ -199,7 +199,8 @@ class RoundData(pl.LightningDataModule):
     optimiser; ranks share the scenes of a step so that each has about as many voxels, where voxels are counted. `holdout` is kept from training and
     is, with `select_on` "bought_holdout", what checkpoints are chosen by. With `pairs` a training scene comes together with itself as it is,
     which `batch_voxels` does not count. `draw` says how often scenes are drawn and what they weigh; with "labels" `count_labels`
-    comes first. Rounds are judged on the validation scenes, or on the held-out points of `judge`. With `rows` test and predict batches carry what is known of each scene beforehand instead of the voxeliser's inputs. Test and predict take one scene at a time: predictions then do not
+    comes first. Rounds are judged on the validation scenes, or on the held-out points of `judge`. With `rows` test and predict batches carry what is
+    known of each scene beforehand instead of the voxeliser's inputs. Test and predict take one scene at a time: predictions then do not
     depend on which scenes share a batch, and memory is bounded by one scene.
     """
 

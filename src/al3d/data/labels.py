@@ -245,7 +245,8 @@ class LabelState:
     def _stored(self, scene_id: str, partition: str) -> I32:
         path = self.store.path / "unit" / partition / f"{scene_id}.npy"
         if not path.is_file():
-            raise ValueError(f"the labels of scene {scene_id!r} were bought by a partition that is gone ({path}): run al3d prepare with the run's configuration")
+            gone = f"the labels of scene {scene_id!r} were bought by a partition that is gone ({path})"
+            raise ValueError(f"{gone}: run al3d prepare with the run's configuration")
         return cast(I32, np.load(path, mmap_mode="r", allow_pickle=False))
 
 
