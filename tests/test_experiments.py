@@ -23,7 +23,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("[!_]*.yaml"))
 TABLES = sorted(path.stem for path in (CONF / "experiment" / "table").glob("*.yaml"))
 #: Not a paper's setting.
-OWN = {"demo", "osd", "first_round", "study"}
+OWN = {"demo", "osd", "first_round", "label", "study"}
 #: Points of the training splits: S3DIS so that 3 % are SeedAL's 6.5 million, and after subsampling to 4 cm; SemanticKITTI and nuScenes as counted.
 POINTS = {"s3dis": 216_666_667, "semantic_kitti": 2_349_559_532, "nuscenes": 976_677_792}
 S3DIS_4CM, S3DIS_4CM_ALL = 13_000_000, 18_610_000

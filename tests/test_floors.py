@@ -19,7 +19,7 @@ SOURCE = REPOSITORY / "src" / "al3d"
 FLOORS = (
     {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "configuration", "sweep", "launchers", "threads"},
     {"sparse", "geometry", "units", "data.sources", "world"},
-    {"nets", "data", "features", "probes"},
+    {"nets", "data", "features", "probes", "people"},
     {"learn", "acquire"},
     {"plan", "rounds", "sharing", "report", "identity", "for_probes", "compose", "main", "predict"},
     {"commands", "door", "hydra_door", "__main__"},

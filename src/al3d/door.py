@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent / "commands"
 LIFE = {
     "Begin": ("demo", "start", "doctor"),
     "Know your data": ("world", "check", "units"),
-    "Choose, label, train": ("prepare", "train", "annotate", "choices", "study"),
+    "Choose, label, train": ("prepare", "train", "annotate", "queries", "answers", "choices", "study"),
     "Compare": ("results", "compare", "tables", "track"),
     "Use": ("predict", "export"),
 }

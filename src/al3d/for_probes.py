@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOT_FOR_PROBES = (
     "learner", "loss@", "schedule@", "augment@", "dataset.augment", "dataset.inputs", "dataset.reduce", "dataset.center", "dataset.crop_voxels",
     "rounds.steps", "rounds.epochs", "rounds.first_", "rounds.cap", "rounds.patience", "rounds.held_units", "rounds.fixed", "rounds.batch", "rounds.init=",
-    "rounds.optimizer", "rounds.accumulate", "rounds.checkpoint_every", "eval.after", "eval.first_after", "eval.holdout", "sparse.", "start.",
+    "rounds.optimizer", "rounds.accumulate", "rounds.checkpoint_every", "eval.after", "eval.first_after", "sparse.", "start.",
     "trainer.precision", "trainer.strategy", "net.width", "net.dropout", "net.backend",
 )  # fmt: skip
 FOR_PROBES = ("learner=supervised", "learner.prior", "learner.tile_")

@@ -86,7 +86,7 @@ def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer
         if method.features is not None:
             tree[group] = {**without_places(tree[group]), "described_by": hash_of(method.features.identity)}
     dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root", "steps", "epochs", "attributes")}
-    rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after")}
+    rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after", "answered")}
     pseudo = {"pseudo": tree["pseudo"]} if tree.get("pseudo") else {}
     evaluation = changed(tree["eval"], dataclasses.asdict(Evaluation()))
     rounds = changed(rounds, ADDED_TO_ROUNDS, ADDED_TO_ROUNDS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 INIT = ("scratch", "previous", "best")
 OPTIMIZER = ("fresh", "kept")
+ANSWERED = ("all", "any")
 #: The value of `rounds.steps` with which a round finds its own length.
 AUTO = "auto"
 
@@ -17,6 +18,8 @@ class Plan:
     With `steps` "auto" a round keeps a part of its bought units from training and trains until `patience` judgements on them, one every
     `checkpoint_every` steps, found nothing better, or `cap` steps; schedules run over the cap, and the best of the judged networks is the round's. Where
     fewer than `held_units` units would be kept, which say too little, none are, and it trains `fixed` steps.
+
+    With `answered` "all" a round that people label is trained when all its queries are answered, with "any" on those that are.
     """
 
     n: int
@@ -39,6 +42,7 @@ class Plan:
     patience: int = 4
     fixed: int = 400
     held_units: int = 30
+    answered: str = "all"
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, str) and self.steps != AUTO:
@@ -46,6 +50,8 @@ class Plan:
         for name in ("cap", "patience", "fixed", "held_units"):
             if getattr(self, name) < 1:
                 raise ValueError(f"rounds.{name}={getattr(self, name)}: give a whole number from 1 on")
+        if self.answered not in ANSWERED:
+            raise ValueError(f"rounds.answered={self.answered!r} is not one of {', '.join(ANSWERED)}")
         if self.n < 1 or self.batch < 1 or self.checkpoint_every < 1:
             raise ValueError(f"rounds.n, rounds.batch and rounds.checkpoint_every must be at least 1, got {self.n}, {self.batch}, {self.checkpoint_every}")
         if (self.steps is None) == (self.epochs is None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 from al3d.acquire.budget import Spent
 from al3d.acquire.pool import Pool
 from al3d.files import whole_file
+from al3d.people.queries import write_queries
 from al3d.types import I64, IGNORE, Oracle, Units
 
 
@@ -58,7 +60,8 @@ def buy(pool: Pool, units: Units, oracle: Oracle, base: int, selection_file: Pat
     }
     if before is not None:
         before(rows)
-    labels.append(bought, method.unit, record)
+    queries = partial(write_queries, scenes=[pool.scenes[scene] for scene in units.scene[rows].tolist()], unit=units.unit[rows], points=units.size[rows])
+    labels.append(bought, method.unit, record, None if oracle.simulated else queries)
 
 
 def _by_scene(pool: Pool, units: Units, rows: I64) -> dict[str, list[int]]:
@@ -84,7 +87,10 @@ def _write_selection(path: Path, pool: Pool, units: Units, rows: I64) -> None:
 
 
 def _answers(pool: Pool, bought: Mapping[str, list[int]], oracle: Oracle) -> dict[str, Any]:
-    """The answers about what was bought, and the hidden class counts of what is left (simulated oracles only, for the report)."""
+    """The answers about what was bought, and the hidden class counts of what is left (simulated oracles only, for the report).
+
+    People have not answered yet: each query costs them a click.
+    """
     classes = len(pool.store.classes)
     answers = [_scene_answers(pool, name, ids, oracle, classes) for name, ids in bought.items()]
     counts = np.array([answer.class_points for answer in answers], dtype=int).reshape(-1, classes).sum(axis=0)
@@ -95,7 +101,7 @@ def _answers(pool: Pool, bought: Mapping[str, list[int]], oracle: Oracle) -> dic
     return {
         "class_points": counts.tolist(),
         "unknown_points": sum(answer.unknown_points for answer in answers),
-        "clicks": sum(answer.clicks for answer in answers),
+        "clicks": sum(answer.clicks for answer in answers) if oracle.simulated else sum(map(len, bought.values())),
         "pool_class_points": left,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -78,6 +78,16 @@ class LabelState:
         form, payload = entry
         return {UNITS: len(payload) // 4, WHOLE: 1, INDICES: len(payload) // 4, BITS: int(np.bitwise_count(payload).sum())}[form]
 
+    def unit_ids(self, scene_id: str, round_index: int) -> I32:
+        """The ids of the units of a scene that the round bought, sorted; of a partition that is not stored, the points."""
+        entry = self._logs[round_index].entry(scene_id)
+        if entry is None:
+            return np.zeros(0, np.int32)
+        form, payload = entry
+        if form == UNITS:
+            return payload.view(np.int32)
+        return np.zeros(1, np.int32) if form == WHOLE else np.flatnonzero(_points(form, payload, self.store.sizes[scene_id])).astype(np.int32)
+
     def points_of(self, scene_id: str, round_index: int, chosen: Bool) -> Bool:
         """The points bool[N] of some of the units that the round bought in a scene; `chosen` bool as many as `bought_units`, in order of their ids."""
         log = self._logs[round_index]
@@ -91,6 +101,19 @@ class LabelState:
         if form != WHOLE:
             mask[np.flatnonzero(mask)[~chosen]] = False
         return mask
+
+    def first_asked(self, scene_id: str, round_index: int) -> tuple[I32, I32]:
+        """In which round up to `round_index` each point was asked first, and as part of which unit: two i32[N], -1 where it was not asked."""
+        count = self.store.sizes[scene_id]
+        rounds, units = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+        for number, log in enumerate(self._logs[: round_index + 1]):
+            entry = log.entry(scene_id)
+            if entry is None:
+                continue
+            new = self._mask(scene_id, log.partition, *entry) & (rounds < 0)
+            rounds[new] = number
+            units[new] = self._numbers(scene_id, log.partition, entry[0])[new]
+        return rounds, units
 
     def scenes(self, round_index: int | None = None) -> tuple[str, ...]:
         """The scenes touched in a round (None: in any), sorted."""
@@ -106,8 +129,16 @@ class LabelState:
         """What the round bought, as recorded."""
         return cast(dict[str, Any], read_json(self.folder / f"labels-{round_index:02d}" / "purchase.json"))
 
-    def append(self, bought: Mapping[str, Iterable[int]], partitioner: Partitioner, record: Mapping[str, Any]) -> None:
+    def append(
+        self,
+        bought: Mapping[str, Iterable[int]],
+        partitioner: Partitioner,
+        record: Mapping[str, Any],
+        beside: Callable[[Path], None] | None = None,
+    ) -> None:
         """Log one more purchase: unit ids per scene, and a record for people. Whole or not at all.
+
+        `beside` writes what else belongs into the purchase's folder.
 
         Raises: ValueError for a scene that the store does not know or a unit id that its partition does not have.
         """
@@ -120,6 +151,8 @@ class LabelState:
         with whole_folder(self.folder / f"labels-{round_index:02d}") as temporary:
             _save_entries(temporary, names, entries)
             write_json(temporary / "purchase.json", dict(record))
+            if beside is not None:
+                beside(temporary)
             write_json(temporary / "manifest.json", {"round": round_index, "partition": partition_hash(partitioner), "unit": partitioner.name})
         self.refresh()
 
@@ -200,10 +233,21 @@ class LabelState:
         return (INDICES, indices.view(np.uint8)) if 4 * len(indices) < len(packed) else (BITS, packed)
 
     def _expand(self, scene_id: str, partition: str, ids: I32) -> Bool:
+        return _members(self._stored(scene_id, partition), ids)
+
+    def _numbers(self, scene_id: str, partition: str, form: int) -> I32:
+        """The unit of each point, in the partition that an entry of this form was bought by: i32[N]."""
+        if form == UNITS:
+            return self._stored(scene_id, partition)
+        count = self.store.sizes[scene_id]
+        return np.zeros(count, np.int32) if form == WHOLE else np.arange(count, dtype=np.int32)
+
+    def _stored(self, scene_id: str, partition: str) -> I32:
         path = self.store.path / "unit" / partition / f"{scene_id}.npy"
         if not path.is_file():
-            raise ValueError(f"the labels of scene {scene_id!r} were bought by a partition that is gone ({path}): run al3d prepare with the run's configuration")
-        return _members(np.load(path, mmap_mode="r", allow_pickle=False), ids)
+            gone = f"the labels of scene {scene_id!r} were bought by a partition that is gone ({path})"
+            raise ValueError(f"{gone}: run al3d prepare with the run's configuration")
+        return cast(I32, np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 class _Log:

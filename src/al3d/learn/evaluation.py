@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from al3d.data.batch import Batch
 from al3d.learn.checkpoint import save_whole
 from al3d.learn.metrics import scores
+from al3d.learn.options import LEAST_HELD as LEAST_HELD
 from al3d.learn.options import Evaluation as Evaluation
 
 
