@@ -21,7 +21,7 @@ FLOORS = (
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features", "probes", "people"},
     {"learn", "acquire"},
-    {"rounds", "sharing", "report", "compose", "main", "predict"},
+    {"rounds", "sharing", "report", "compose", "main", "predict", "annotate"},
 )
 #: Commands that compose a configuration as train.py does: they stand above everything, and nothing imports them.
 SCRIPTS = {"al3d.data.check", "al3d.units.report", "al3d.demo"}
