@@ -193,7 +193,7 @@ class Open:
             if not isinstance(said, dict):
                 raise ValueError("a page sends small JSON objects")
             await self.tell(await self._do(lambda: self.page.act(said)))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             self._said = ""
             await self.connection.send(json.dumps({"error": str(error)}))
 

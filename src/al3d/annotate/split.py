@@ -18,13 +18,14 @@ def parts_of(xyz: F32, colours: U8, points: I64) -> list[I64]:
 
     Too few points to cut stay one part. The same points give the same parts.
     """
-    count = min(PARTS, len(points) // FEWEST)
-    if count < 2:
-        return [points]
     place = xyz - xyz.mean(axis=0)
     extent = max(float(np.abs(place).max()), 1e-9)
     described = np.concatenate([place / extent, COLOUR * colours / 255], axis=1).astype(np.float64)
-    means = KMeans(count, n_init=1, random_state=0).fit(described[:: -(-len(points) // SAMPLE)])
+    some = described[:: -(-len(points) // SAMPLE)]
+    count = min(PARTS, len(points) // FEWEST, len(np.unique(some, axis=0)))
+    if count < 2:
+        return [points]
+    means = KMeans(count, n_init=1, random_state=0).fit(some)
     label = means.predict(described)
     parts = [points[label == part] for part in range(count)]
     return sorted((part for part in parts if len(part)), key=len, reverse=True)
