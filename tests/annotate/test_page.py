@@ -7,8 +7,8 @@ import pytest
 
 from al3d.annotate.command import opened
 from al3d.annotate.page import Page
-from al3d.annotate.screen import painted
 from al3d.annotate.scenery import Kept
+from al3d.annotate.screen import painted
 
 
 class Paper:
