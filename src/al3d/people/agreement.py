@@ -10,7 +10,9 @@ from al3d.people.answers import Answers
 
 
 def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Cohen's kappa of two people's classes of the same queries: 1 full agreement, 0 what chance gives; None without pairs, or when both only ever say one class.
+    """Cohen's kappa of two people's classes of the same queries: 1 full agreement, 0 what chance gives.
+
+    None without pairs, or when both only ever say one class.
 
     Source: Cohen 1960.
     """
