@@ -27,6 +27,7 @@ from al3d.data.batch import Crop, Voxeliser
 from al3d.data.datamodule import RoundData
 from al3d.data.hashing import hash_of
 from al3d.data.jobs import Jobs
+from al3d.data.labels import LabelState
 from al3d.data.prepare import prepare, store_folder, voxel_counts
 from al3d.data.store import Store
 from al3d.data.unasked import unasked_warning
@@ -52,7 +53,7 @@ ADDED_TO_ROUNDS: Mapping[str, Any] = {"first_steps": None, "first_epochs": None,
 NOT_FOR_PROBES = (
     "learner", "loss@", "schedule@", "augment@", "dataset.augment", "dataset.inputs", "dataset.reduce", "dataset.center", "dataset.crop_voxels",
     "rounds.steps", "rounds.epochs", "rounds.first_", "rounds.cap", "rounds.patience", "rounds.held_units", "rounds.fixed", "rounds.batch", "rounds.init=",
-    "rounds.optimizer", "rounds.accumulate", "rounds.checkpoint_every", "eval.after", "eval.first_after", "eval.holdout", "sparse.", "start.",
+    "rounds.optimizer", "rounds.accumulate", "rounds.checkpoint_every", "eval.after", "eval.first_after", "sparse.", "start.",
     "trainer.precision", "trainer.strategy", "net.width", "net.dropout", "net.backend",
 )  # fmt: skip
 FOR_PROBES = ("learner=supervised", "learner.prior", "learner.tile_")
@@ -98,12 +99,15 @@ def study_of(config: DictConfig) -> Study:
     for chosen in (seed, method):
         _check_store(chosen, store)
     oracle = instantiate(config.oracle)(store)
-    check_labelled(store, oracle)
+    evaluation = dataclasses.replace(evaluation, judge_on=judging(store, oracle, evaluation))
     described = prepared_descriptions(config, store) if probing else None
     identity = identity_of(config, store, {"seed": seed, "acquire": method}, start.identity)
     folder = run_folder(config, identity)
     tree = plain(config)
     execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"]), "engine": engine}
+    check_asked(oracle, seed, method, _ranks(config))
+    if oracle.simulated and LabelState(folder.path, store).rounds == 0:
+        check_answerable(store)
     execution["device"] = device_of(config.trainer.accelerator).type
     if first_process():
         folder.check_free()
@@ -301,7 +305,7 @@ def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer
         if method.features is not None:
             tree[group] = {**without_places(tree[group]), "described_by": hash_of(method.features.identity)}
     dataset = {key: value for key, value in tree["dataset"].items() if key not in ("source", "root", "steps", "epochs", "attributes")}
-    rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after")}
+    rounds = {key: value for key, value in tree["rounds"].items() if key not in ("n", "stop_after", "answered")}
     pseudo = {"pseudo": tree["pseudo"]} if tree.get("pseudo") else {}
     evaluation = changed(tree["eval"], dataclasses.asdict(Evaluation()))
     rounds = changed(rounds, ADDED_TO_ROUNDS, ADDED_TO_ROUNDS)
@@ -468,17 +472,63 @@ def _check_store(method: Acquirer, store: Store) -> None:
             check(store, method.unit)
 
 
-def check_labelled(store: Store, oracle: Oracle) -> None:
-    """Refuse data in which nothing can be judged or bought, before hours of training. Looks no further than the first labelled scene of a split.
+def judging(store: Store, oracle: Oracle, evaluation: Evaluation) -> str:
+    """What rounds are judged on: "val", "bought_holdout" or "none"; refuses data in which nothing can be judged or bought, before hours of training.
 
-    Raises: ValueError naming the scenes.
+    Looks no further than the first labelled scene of a split. Raises: ValueError naming the scenes.
     """
-    ways = {"val": "nothing can be judged: label some of them, or name labelled scenes in splits.val", "train": "nothing can be bought or learned"}
-    for split, way in ways.items():
-        scenes = store.splits[split] if split == "val" or oracle.simulated else ()
-        if scenes and not any((oracle.answer(name, np.ones(store.sizes[name], dtype=bool)) != IGNORE).any() for name in scenes):
-            named = ", ".join(map(repr, scenes[:5])) + (", ..." if len(scenes) > 5 else "")
-            raise ValueError(f"none of the {len(scenes)} {split} scenes ({named}) holds a labelled point: {way}")
+    val = store.splits["val"]
+    labelled = any(_labelled(oracle, store, name) for name in val)
+    if not labelled and (evaluation.judge_on == "val" or evaluation.select_on == "val" or (oracle.simulated and evaluation.judge_on == "auto")):
+        raise ValueError(
+            f"{_none_of('val', val)}: nothing can be judged: label some of them, or name labelled scenes in splits.val; without any, "
+            "eval.judge_on=bought_holdout judges on a part of what is bought, eval.judge_on=none on nothing"
+        )
+    bare = [name for name in val if not store.labelled(name)] if labelled and evaluation.judge_on in ("auto", "val") else []
+    if bare:
+        say(f"warning: {len(bare)} of the {len(val)} val scenes hold no labelled point ({', '.join(bare[:5])}): networks are judged on the others")
+    train = store.splits["train"]
+    if oracle.simulated and train and not any(_labelled(oracle, store, name) for name in train):
+        raise ValueError(
+            f"{_none_of('train', train)}: nothing can be bought or learned; oracle=people asks you (in LAS files a classification is a label where "
+            "dataset.yaml names its codes, as in classes: {2: ground, 6: building})"
+        )
+    return evaluation.judge_on if evaluation.judge_on != "auto" else "val" if labelled else "bought_holdout"
+
+
+def check_answerable(store: Store) -> None:
+    """Refuse training scenes without any label: a simulated oracle has no answer there, so that buying them would waste the budget.
+
+    Raises: ValueError naming them.
+    """
+    train = store.splits["train"]
+    unknown = [name for name in train if not store.labelled(name)]
+    if unknown:
+        shown = f"{', '.join(map(repr, unknown[:5]))}{', ...' if len(unknown) > 5 else ''}"
+        raise ValueError(
+            f"{len(unknown)} of the {len(train)} train scenes hold no labelled point ({shown}): a simulated oracle has no answer there, and budget "
+            "would be spent on them: take them out of splits.train, or let people answer with oracle=people"
+        )
+
+
+def check_asked(oracle: Oracle, seed: Acquirer, method: Acquirer, ranks: int) -> None:
+    """Refuse what people cannot answer, and what cannot wait for them. Raises: ValueError with the way out."""
+    if oracle.simulated:
+        return
+    for group, chosen in (("seed", seed), ("acquire", method)):
+        if chosen.unit.name == "scene":
+            raise ValueError(f"{group}={chosen.name} asks for whole scenes, which no single click answers: choose regions, unit@{group}.unit=supervoxel")
+    if ranks > 1:
+        raise ValueError(f"oracle=people stops to wait for answers, and cannot with {ranks} processes: set trainer.devices=1 trainer.num_nodes=1")
+
+
+def _labelled(oracle: Oracle, store: Store, name: str) -> bool:
+    return bool((oracle.answer(name, np.ones(store.sizes[name], dtype=bool)) != IGNORE).any())
+
+
+def _none_of(split: str, scenes: Sequence[str]) -> str:
+    named = ", ".join(map(repr, scenes[:5])) + (", ..." if len(scenes) > 5 else "")
+    return f"none of the {len(scenes)} {split} scenes ({named}) holds a labelled point" if scenes else f"there are no {split} scenes"
 
 
 def _check_total(config: DictConfig, base: int, plan: Plan) -> None:

@@ -21,12 +21,12 @@ from al3d.acquire.purchase import buy
 from al3d.acquire.reduce import join, load_units
 from al3d.data.datamodule import RoundData
 from al3d.data.draw import Draw
-from al3d.data.holdout import Holdout, holding_enough
+from al3d.data.holdout import Holdout, KnownUnits, holding_enough, known_units
 from al3d.data.labels import LabelState
 from al3d.data.store import Store
 from al3d.files import explained, read_json, whole_file, write_json
 from al3d.learn.checkpoint import DataWait, Resume, Seen, ShowProgress, load_weights
-from al3d.learn.evaluation import Evaluation, KeepBest
+from al3d.learn.evaluation import LEAST_HELD, Evaluation, KeepBest
 from al3d.learn.metrics import scores
 from al3d.learn.on_device import computing
 from al3d.learn.prior import pool_shares
@@ -46,6 +46,7 @@ from al3d.types import I64, Oracle
 MakeTrainer = Callable[..., pl.Trainer]
 INIT = ("scratch", "previous", "best")
 OPTIMIZER = ("fresh", "kept")
+ANSWERED = ("all", "any")
 #: The class shares of a pool are estimated from so many of its scenes, and so many voxels of each.
 PRIOR_SCENES, PRIOR_VOXELS = 32, 2000
 #: The value of `rounds.steps` with which a round finds its own length.
@@ -55,6 +56,8 @@ AUTO = "auto"
 @dataclass(frozen=True)
 class Plan:
     """How many rounds, and how long each trains: `steps`, or `epochs` over the labelled scenes. See conf/rounds/default.yaml.
+
+    With `answered` "all" a round that people label is trained when all its queries are answered, with "any" on those that are.
 
     With `steps` "auto" a round keeps a part of its bought units from training and trains until `patience` judgements on them, one every
     `checkpoint_every` steps, found nothing better, or `cap` steps; schedules run over the cap, and the best of the judged networks is the round's. Where
@@ -81,6 +84,7 @@ class Plan:
     patience: int = 4
     fixed: int = 400
     held_units: int = 30
+    answered: str = "all"
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, str) and self.steps != AUTO:
@@ -88,6 +92,8 @@ class Plan:
         for name in ("cap", "patience", "fixed", "held_units"):
             if getattr(self, name) < 1:
                 raise ValueError(f"rounds.{name}={getattr(self, name)}: give a whole number from 1 on")
+        if self.answered not in ANSWERED:
+            raise ValueError(f"rounds.answered={self.answered!r} is not one of {', '.join(ANSWERED)}")
         if self.n < 1 or self.batch < 1 or self.checkpoint_every < 1:
             raise ValueError(f"rounds.n, rounds.batch and rounds.checkpoint_every must be at least 1, got {self.n}, {self.batch}, {self.checkpoint_every}")
         if (self.steps is None) == (self.epochs is None):
@@ -174,12 +180,26 @@ class Study:
         return LabelState(self.folder.path, self.store)
 
     def holdout(self, round_index: int) -> Holdout | None:
-        """The bought units that round `round_index` must not train on, if its checkpoint is chosen by them."""
+        """The bought units that round `round_index` must not train on, if its checkpoint is chosen by them, or it is judged on them."""
         if self.evaluation.select_on == "bought_holdout":
-            return Holdout(self.labels, round_index, (self.rng,), self.evaluation.holdout)
-        if self.plan.automatic(round_index):
-            return holding_enough(self.labels, round_index, (self.rng,), self.evaluation.holdout, self.plan.held_units)
-        return None
+            return Holdout(self.labels, round_index, (self.rng,), self.evaluation.holdout, self._known(round_index))
+        found = self._holding(round_index, self.plan.held_units) if self.plan.automatic(round_index) else None
+        return found or self.judge(round_index)
+
+    def judge(self, round_index: int) -> Holdout | None:
+        """The bought units that round `round_index` is judged on, where there is no validation split to do it on and they are enough."""
+        return self._holding(round_index, LEAST_HELD) if self.evaluation.judge_on == "bought_holdout" else None
+
+    def heard(self, round_index: int) -> Oracle:
+        """The oracle as round `round_index` hears it."""
+        return self.oracle.heard(self.folder.path, round_index)
+
+    def _holding(self, round_index: int, least: int) -> Holdout | None:
+        return holding_enough(self.labels, round_index, (self.rng,), self.evaluation.holdout, least, self._known(round_index))
+
+    def _known(self, round_index: int) -> KnownUnits | None:
+        """Which bought units have a label, where that is not so of all."""
+        return None if self.oracle.simulated else partial(known_units, self.labels, self.heard(round_index))
 
     def weights(self, round_index: int) -> Path:
         """The checkpoint that stands for a round: its last, or its best."""
@@ -198,6 +218,7 @@ class Study:
 def run(study: Study, reports: bool = True) -> Path:
     """Do every step that is not done yet and return the report's path (the run folder's, if stopped after one step, or if it `reports` nothing).
 
+    Where answers of people are missing it says so, and returns in order to be called again.
     Raises: ValueError when another process works on the same run; DiskFull when there is no space left.
     """
     folder = study.folder
@@ -213,6 +234,10 @@ def run(study: Study, reports: bool = True) -> Path:
                 if study.plan.stop_after == "step":
                     return folder.path
             return report(study) if reports else folder.path
+    except Unanswered as waiting:
+        path = report(study) if reports else folder.path
+        console.print(str(waiting), markup=False, soft_wrap=True)
+        return path
     except OSError as error:
         full = explained(error, folder.path)
         if full is error:
@@ -229,6 +254,7 @@ def steps(study: Study) -> Iterator[Callable[[], None]]:
         yield partial(select, study, study.seed, -1)
     for index in range(study.plan.n):
         if not study.folder.weights(index).is_file():
+            listen(study, index)
             yield partial(train if study.described is None else fit, study, index)
         if study.module(net=torch.nn.Identity()).prior == "pool" and not study.folder.prior(index).is_file():
             yield partial(estimate_prior, study, index)
@@ -238,6 +264,17 @@ def steps(study: Study) -> Iterator[Callable[[], None]]:
             if study.method.predicts and harvester(study, index).missing():
                 yield partial(predict, study, index)
             yield partial(select, study, study.method, index)
+
+
+class Unanswered(Exception):
+    """Not an error: a round waits for people; the words say how many answers there are and how to give more."""
+
+
+def listen(study: Study, index: int) -> None:
+    """Keep the answers that round `index` trains on. Raises: Unanswered when there are not enough."""
+    words = study.oracle.listen(study.folder.path, index, study.plan.answered == "all")
+    if words is not None:
+        raise Unanswered(words)
 
 
 def train(study: Study, index: int) -> None:
@@ -291,7 +328,7 @@ def fit(study: Study, index: int) -> None:
     probe = module.net
     if described is None or not isinstance(probe, Fitted):
         raise ValueError("only a probe is fitted, and it needs the descriptions of the prepared data set")
-    data = study.data(labels=study.labels, round_index=index, batches=1)
+    data = study.data(labels=study.labels, round_index=index, batches=1, holdout=study.judge(index))
     counts = data.count_labels(folder.labelled(index))
     scenes = [data.train_scenes[place] for place in np.flatnonzero(counts.sum(axis=1))]
     key = (study.rng, "fit", index)
@@ -345,12 +382,18 @@ def estimate_prior(study: Study, index: int) -> None:
 
 
 def test(study: Study, index: int) -> None:
-    """Judge round `index` on every validation point once; write metrics.json, print the round's table, log the curve."""
-    folder, started = study.folder, time.perf_counter()
+    """Judge round `index` once on every validation point, or every held-out one; write metrics.json, print the round's table, log the curve."""
+    folder, started, judge = study.folder, time.perf_counter(), study.judge(index)
     _forget_classes(study, index)
+    if judge is None and not study.evaluation.on_val:
+        if not _quiet():
+            write_json(folder.metrics(index), judged(study, index, {}, time.perf_counter() - started))
+            show_round(study, index)
+        wait_for(folder.metrics(index))
+        return
     files = {"last": folder.weights(index)} | ({"best": folder.best(index)} if study.evaluation.selects else {})
     confusions: dict[str, I64] = {}
-    data = study.data(labels=study.labels, round_index=index, batches=1, votes=study.evaluation.votes)
+    data = study.data(labels=study.labels, round_index=index, batches=1, votes=study.evaluation.votes, judge=judge)
     with stage(f"round {index}: test", len(files) * len(data.judged_scenes), quiet=_quiet()) as line:
         for name, file in files.items():
             module = trained_module(study, index, file)
@@ -371,10 +414,12 @@ def show_round(study: Study, index: int) -> None:
 
 
 def judged(study: Study, index: int, confusions: Mapping[str, I64], seconds: float) -> dict[str, Any]:
-    """What metrics.json says about a round; its scores are those of the checkpoint that stands for it."""
+    """What metrics.json says about a round; its scores are those of the checkpoint that stands for it, null where nothing was judged."""
     chosen = "best" if study.evaluation.selects else "last"
-    confusion = confusions[chosen]
-    result = scores(confusion, study.evaluation.absent)
+    judge, classes = study.judge(index), len(study.store.classes)
+    confusion = confusions.get(chosen, np.zeros((classes, classes), np.int64))
+    result = scores(confusion, study.evaluation.absent) if confusions else None
+    where = "val" if study.evaluation.on_val else "nothing" if judge is None else "held_answers"
     purchase = study.labels.purchase(index)
     training = read_json(study.folder.weights(index).with_name("train.json"))
     guessed = {"pseudo": study.labels.pseudo_record(index)} if study.labels.has_pseudo(index) else {}
@@ -382,9 +427,9 @@ def judged(study: Study, index: int, confusions: Mapping[str, I64], seconds: flo
         "round": index,
         "labelled_points": purchase["spent_points"],
         "labelled_percent": 100 * purchase["spent_points"] / study.base,
-        "miou": result.miou,
-        "iou": [None if value != value else float(value) for value in result.iou],
-        "accuracy": result.accuracy,
+        "miou": result and result.miou,
+        "iou": [None if value != value else float(value) for value in result.iou] if result else [None] * classes,
+        "accuracy": result and result.accuracy,
         "confusion": confusion.tolist(),
         "checkpoint": chosen,
         "select_on": study.evaluation.select_on,
@@ -395,6 +440,7 @@ def judged(study: Study, index: int, confusions: Mapping[str, I64], seconds: flo
         **class_shares(study, index, training),
         "seconds": {"train": training["seconds"], "waiting": training["waiting"], "test": round(seconds, 3), "predict": None},
         **guessed,
+        **({} if where == "val" else {"judged_on": where, "held": 0 if judge is None else judge.units}),
     }
 
 
@@ -458,7 +504,8 @@ def report(study: Study) -> Path:
     folder = study.folder.path
     if _quiet():
         return folder / "report.html"
-    path = write_report(folder, study.store, study.labels, study.oracle.answer, find_full_supervision(folder))
+    answer = study.heard(study.labels.rounds).answer
+    path = write_report(folder, study.store, study.labels, answer, find_full_supervision(folder))
     pictures = sorted((folder / "pictures").rglob("*.png"))
     for choice in study.loggers:
         log = choice.open(folder, study.plan.n - 1, _steps_before(study, study.plan.n), study.config)

@@ -205,7 +205,19 @@ class Oracle(Protocol):
 
     @property
     def simulated(self) -> bool: ...
+    def heard(self, run: Path, round_index: int) -> Oracle:
+        """The oracle with what was known when a round of a run was trained."""
+        ...
+
+    def listen(self, run: Path, round_index: int, every: bool) -> str | None:
+        """Keep what a round trains on; what a person is told where answers are missing (with `every`: any answer), else None."""
+        ...
+
     def answer(self, scene_id: str, asked: Bool) -> U8: ...
+    def answered(self, scene_id: str, asked: Bool) -> Bool:
+        """The asked points about which there is an answer, if only that the class is not known: bool[N]."""
+        ...
+
     def raw_labels(self, scene_id: str) -> U8:
         """The labels of the points before grid subsampling, for evaluation only."""
         ...

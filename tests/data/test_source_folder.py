@@ -1,7 +1,9 @@
 """A user's own folder: what is read, and that every mistake is named with its file."""
 
+import shutil
 from pathlib import Path
 
+import laspy
 import numpy as np
 import pytest
 import yaml
@@ -197,11 +199,47 @@ def test_features_are_those_of_the_first_training_scene(tmp_path):
         Folder(folder(tmp_path / "f", {name: cloud(0, rgb=None, intensity=bad) for name in "abc"})).read("a")
 
 
-def test_training_scenes_may_be_unlabelled_but_val_may_not(tmp_path):
+def test_scenes_may_be_unlabelled_and_val_may_be_left_out(tmp_path):
     source = Folder(folder(tmp_path / "d", {name: cloud(0, label=None) for name in "abc"}))
-    assert (source.read("a")[1] == IGNORE).all()
-    with pytest.raises(ValueError, match=r"c\.npz: has no field 'label', which a scene of val needs"):
-        source.read("c")
+    assert all((source.read(name)[1] == IGNORE).all() for name in "abc")
+    source = Folder(folder(tmp_path / "e", {name: cloud(0, label=None) for name in "abc"}, splits={"train": ["a", "b", "c"]}))
+    assert (source.scenes("train"), source.scenes("val")) == (("a", "b", "c"), ())
+
+
+def las_folder(root, code, classes, **changes):
+    """A data set of one LAS file whose points have these classification codes."""
+    (root / "scenes").mkdir(parents=True)
+    (root / "dataset.yaml").write_text(yaml.safe_dump({"name": "tiles", "classes": classes, "splits": {"train": ["a"]}, **changes}))
+    las = laspy.LasData(laspy.LasHeader(point_format=6, version="1.4"))
+    las.header.scales = np.full(3, 1e-3)
+    las.x, las.y, las.z = np.random.default_rng(1).uniform(0, 9, (3, len(code)))
+    las.classification = np.asarray(code, np.uint8)
+    las.write(root / "scenes" / "a.las")
+    return Folder(root)
+
+
+@pytest.mark.parametrize(
+    ("classes", "changes", "wanted"),
+    [
+        (["ground", "building"], {}, [IGNORE] * 6),  # nobody said what a code means
+        ({2: "ground", 6: "building"}, {}, [IGNORE, IGNORE, 0, 1, 0, 1]),
+        ({1: "other", 2: "ground", 6: "building"}, {}, [IGNORE, 0, 1, 2, 1, 2]),
+        ({6: "building"}, {"ignore_label": [2]}, [IGNORE, IGNORE, IGNORE, 0, IGNORE, 0]),
+    ],
+)
+def test_codes_of_las_files_are_labels_where_they_are_named(tmp_path, classes, changes, wanted):
+    source = las_folder(tmp_path / "d", [0, 1, 2, 6, 2, 6], classes, **changes)
+    assert source.read("a")[1].tolist() == wanted
+
+
+def test_naming_the_codes_of_las_files_makes_another_data_set(tmp_path):
+    listed, named = (las_folder(tmp_path / name, [0, 1], classes) for name, classes in (("d", ["a", "b"]), ("e", {0: "a", 1: "b"})))
+    shutil.copystat(listed.root / "scenes" / "a.las", named.root / "scenes" / "a.las")
+    assert listed.fingerprint() != named.fingerprint()
+    plain, coded = (Folder(folder(tmp_path / name, classes=classes)) for name, classes in (("f", ["a", "b"]), ("g", {0: "a", 1: "b"})))
+    for name in "abc":
+        shutil.copystat(plain.root / "scenes" / f"{name}.npz", coded.root / "scenes" / f"{name}.npz")
+    assert plain.fingerprint() == coded.fingerprint(), "of other formats the same points have the same labels"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +284,7 @@ def test_broken_scenes_are_named(tmp_path, changes, message):
         ({"sequences": {"x": ["a", "z", 3]}}, r"sequences: 'z', 3 not in any split"),
         ({"sequences": {"x": ["a"], "y": ["b", "a"]}}, r"sequences: a listed more than once"),
         ({"splits": None}, r"splits must be keys and values"),
-        ({"splits": {"train": ["a"]}}, r"splits: val must list at least one scene"),
+        ({"splits": {"val": ["a"]}}, r"splits: train must list at least one scene"),
         ({"splits": {"train": ["a"], "val": ["c"], "test": ["b"]}}, r"unknown key test in splits: known are train, val"),
         ({"splits": {"train": ["a", "b"], "val": ["b", "a"]}}, r"splits: a, b listed more than once"),
         ({"splits": {"train": ["a", 1], "val": ["b"]}}, r"splits: train: \[1\] must be text: put quotes"),

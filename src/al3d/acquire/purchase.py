@@ -87,7 +87,10 @@ def _write_selection(path: Path, pool: Pool, units: Units, rows: I64) -> None:
 
 
 def _answers(pool: Pool, bought: Mapping[str, list[int]], oracle: Oracle) -> dict[str, Any]:
-    """The answers about what was bought, and the hidden class counts of what is left (simulated oracles only, for the report)."""
+    """The answers about what was bought, and the hidden class counts of what is left (simulated oracles only, for the report).
+
+    People have not answered yet: each query costs them a click.
+    """
     classes = len(pool.store.classes)
     answers = [_scene_answers(pool, name, ids, oracle, classes) for name, ids in bought.items()]
     counts = np.array([answer.class_points for answer in answers], dtype=int).reshape(-1, classes).sum(axis=0)
@@ -98,7 +101,7 @@ def _answers(pool: Pool, bought: Mapping[str, list[int]], oracle: Oracle) -> dic
     return {
         "class_points": counts.tolist(),
         "unknown_points": sum(answer.unknown_points for answer in answers),
-        "clicks": sum(answer.clicks for answer in answers),
+        "clicks": sum(answer.clicks for answer in answers) if oracle.simulated else sum(map(len, bought.values())),
         "pool_class_points": left,
     }
 

@@ -34,7 +34,7 @@ class TrainScenes(Dataset[tuple[int, object]]):
     """(scene, draw) -> that scene with the labels of round `round_index`, augmented and cropped by the draw's own randomness.
 
     Its labels are those bought up to the round; a voxel that has none takes one that was guessed for the round. With `pairs` it comes as a
-    `Pair`, beside itself without augmentation; a point counts as labelled if it was asked, whatever the answer, or guessed. `weight` f64[S] is what
+    `Pair`, beside itself without augmentation; a point counts as labelled if it was answered, whatever the answer, or guessed. `weight` f64[S] is what
     each scene's loss weighs (empty: 1).
     """
 
@@ -86,7 +86,8 @@ class TrainScenes(Dataset[tuple[int, object]]):
         if not self.pairs:
             return index, voxels if points is None else holding(voxels, points)
         plain = self.voxeliser(np.asarray(scene.xyz), np.asarray(scene.feat), np.full(len(scene), IGNORE, np.uint8))
-        return index, paired(voxels, plain, asked if guess is None else asked | (guess != IGNORE), points)
+        told = self.oracle.answered(name, asked)
+        return index, paired(voxels, plain, told if guess is None else told | (guess != IGNORE), points)
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,17 @@ class JudgedScenes(Dataset[Batch]):
 
 @dataclass(frozen=True)
 class HeldOutScenes(Dataset[Batch]):
-    """scene -> a batch of it alone, as it is, with the labels of its held-out points and no other."""
+    """scene -> a batch of it alone, as it is, with the labels of its held-out points and no other; `rows` as in `JudgedScenes`."""
 
     store: Store
     oracle: Oracle
     holdout: Holdout
     voxeliser: Voxeliser
+    rows: RowsOf | None = None
 
     def __getitem__(self, index: int) -> Batch:
         name = self.holdout.held[index]
-        return judged(_plain(self.store, name, index, self.voxeliser), self.oracle.answer(name, self.holdout.mask(name)), None)
+        return judged(_plain(self.store, name, index, self.voxeliser, rows=self.rows), self.oracle.answer(name, self.holdout.mask(name)), None)
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ class RoundData(pl.LightningDataModule):
     optimiser; ranks share the scenes of a step so that each has about as many voxels, where voxels are counted. `holdout` is kept from training and
     is, with `select_on` "bought_holdout", what checkpoints are chosen by. With `pairs` a training scene comes together with itself as it is,
     which `batch_voxels` does not count. `draw` says how often scenes are drawn and what they weigh; with "labels" `count_labels`
-    comes first. With `rows` test and predict batches carry what is known of each scene beforehand instead of the voxeliser's inputs. Test and predict take one scene at a time: predictions then do not
+    comes first. Rounds are judged on the validation scenes, or on the held-out points of `judge`. With `rows` test and predict batches carry what is known of each scene beforehand instead of the voxeliser's inputs. Test and predict take one scene at a time: predictions then do not
     depend on which scenes share a batch, and memory is bounded by one scene.
     """
 
@@ -227,9 +229,11 @@ class RoundData(pl.LightningDataModule):
         pairs: bool = False,
         draw: Draw | None = None,
         rows: RowsOf | None = None,
+        judge: Holdout | None = None,
     ) -> None:
         super().__init__()
-        self.rows = rows
+        self.rows, self.judge = rows, judge
+        oracle = oracle.heard(labels.folder, round_index)
         self.draw = draw or Draw()
         self._class_voxels: I64 | None = None
         self.store, self.oracle, self.labels, self.voxeliser = store, oracle, labels, voxeliser
@@ -242,7 +246,7 @@ class RoundData(pl.LightningDataModule):
         if batch_voxels is not None and voxel_counts is None:
             raise ValueError("batches by voxel count need both batch_voxels and the voxel_counts of the scenes")
         self.batch_voxels, self.voxel_counts = batch_voxels, voxel_counts
-        self.train_scenes, self.judged_scenes = store.splits["train"], store.splits["val"]
+        self.train_scenes, self.judged_scenes = store.splits["train"], store.splits["val"] if judge is None else judge.held
 
     def train_dataloader(self) -> DataLoader[tuple[int, object]]:
         """Labelled scenes, augmented, in keyed order."""
@@ -294,9 +298,13 @@ class RoundData(pl.LightningDataModule):
         return scenes.tolist(), self.draw.probability(voxels[scenes]) if len(scenes) else None, weight
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Every validation scene once."""
+        """Every scene that the round is judged on, once."""
         key: Key = (self.rng, "vote", self.round_index)
-        dataset = JudgedScenes(self.store, self.oracle, self.judged_scenes, self.voxeliser, self.judged_points, self.votes, self.augment, key, self.rows)
+        dataset: Dataset[Batch] = JudgedScenes(
+            self.store, self.oracle, self.judged_scenes, self.voxeliser, self.judged_points, self.votes, self.augment, key, self.rows
+        )
+        if self.judge is not None:
+            dataset = HeldOutScenes(self.store, self.oracle, self.judge, self.voxeliser, self.rows)
         return DataLoader(dataset, sampler=Share(len(self.judged_scenes), *self._place()), num_workers=self.workers, collate_fn=_alone)
 
     def selection_dataloader(self) -> DataLoader[Batch]:

@@ -78,6 +78,16 @@ class LabelState:
         form, payload = entry
         return {UNITS: len(payload) // 4, WHOLE: 1, INDICES: len(payload) // 4, BITS: int(np.bitwise_count(payload).sum())}[form]
 
+    def unit_ids(self, scene_id: str, round_index: int) -> I32:
+        """The ids of the units of a scene that the round bought, sorted; of a partition that is not stored, the points."""
+        entry = self._logs[round_index].entry(scene_id)
+        if entry is None:
+            return np.zeros(0, np.int32)
+        form, payload = entry
+        if form == UNITS:
+            return payload.view(np.int32)
+        return np.zeros(1, np.int32) if form == WHOLE else np.flatnonzero(_points(form, payload, self.store.sizes[scene_id])).astype(np.int32)
+
     def points_of(self, scene_id: str, round_index: int, chosen: Bool) -> Bool:
         """The points bool[N] of some of the units that the round bought in a scene; `chosen` bool as many as `bought_units`, in order of their ids."""
         log = self._logs[round_index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -22,15 +23,31 @@ class SimulatedOracle:
         """Every answer is known beforehand."""
         return True
 
+    def heard(self, run: Path, round_index: int) -> SimulatedOracle:
+        """The same in every round of every run."""
+        return self
+
+    def listen(self, run: Path, round_index: int, every: bool) -> str | None:
+        """Nobody is waited for."""
+        return None
+
+    def answered(self, scene_id: str, asked: Bool) -> Bool:
+        """The asked points that were answered: all."""
+        return asked
+
+    def check(self, scene_id: str, asked: Bool) -> None:
+        """Raises: ValueError for an unknown scene or a mask that does not fit it."""
+        self.store.check(scene_id)
+        size = self.store.sizes[scene_id]
+        if asked.dtype != np.bool_ or asked.shape != (size,):
+            raise ValueError(f"scene {scene_id!r}: asked must be bool [{size}], one per point, got {asked.dtype} {list(asked.shape)}")
+
     def answer(self, scene_id: str, asked: Bool) -> U8:
         """The labels of the asked points: bool[N] -> u8[N], IGNORE elsewhere and where nobody knows.
 
         Raises: ValueError for an unknown scene or a mask that does not fit it.
         """
-        self.store.check(scene_id)
-        size = self.store.sizes[scene_id]
-        if asked.dtype != np.bool_ or asked.shape != (size,):
-            raise ValueError(f"scene {scene_id!r}: asked must be bool [{size}], one per point, got {asked.dtype} {list(asked.shape)}")
+        self.check(scene_id, asked)
         return np.where(asked, mapped(self.store.path / "truth" / f"{scene_id}.npy"), np.uint8(IGNORE))
 
     def raw_labels(self, scene_id: str) -> U8:

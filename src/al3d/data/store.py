@@ -101,6 +101,11 @@ class Store:
             return self._prepared(self.kind_file(partitioner, scene_id), scene_id, partitioner)
         return Partition(unit).kinds()
 
+    def labelled(self, scene_id: str) -> int:
+        """How many points of a scene had a label when it was prepared."""
+        self.check(scene_id)
+        return int(read_json(self.path / "scenes" / scene_id / "meta.json")["labelled"])
+
     def inverse(self, scene_id: str) -> I32:
         """The prepared point of every raw point, i32[raw N]: `prediction[inverse]` is a prediction for the raw points."""
         self.check(scene_id)

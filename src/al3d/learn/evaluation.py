@@ -16,6 +16,9 @@ from al3d.learn.checkpoint import save_whole
 from al3d.learn.metrics import ABSENT, scores
 
 SELECT_ON = ("none", "val", "bought_holdout")
+JUDGE_ON = ("auto", "val", "bought_holdout", "none")
+#: A score on fewer held-out units than this says nothing.
+LEAST_HELD = 5
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,13 @@ class Evaluation:
     absent: str = "excluded"
     votes: int = 1
     first_after: float | None = None
+    judge_on: str = "auto"
 
     def __post_init__(self) -> None:
         if self.select_on not in SELECT_ON:
             raise ValueError(f"eval.select_on={self.select_on!r} is not one of {', '.join(SELECT_ON)}")
+        if self.judge_on not in JUDGE_ON:
+            raise ValueError(f"eval.judge_on={self.judge_on!r} is not one of {', '.join(JUDGE_ON)}")
         if self.absent not in ABSENT:
             raise ValueError(f"eval.absent={self.absent!r} is not one of {', '.join(ABSENT)}")
         if not 0 <= self.after < 1 or not 0 <= self.judged_after(0) < 1 or not 0 < self.holdout < 1:
@@ -48,6 +54,11 @@ class Evaluation:
     def judged_after(self, round_index: int) -> float:
         """The fraction of a round's training from which on checkpoints are candidates."""
         return self.first_after if round_index == 0 and self.first_after is not None else self.after
+
+    @property
+    def on_val(self) -> bool:
+        """Whether rounds are judged on the validation split; so is "auto" where nobody found that split without a label."""
+        return self.judge_on in ("auto", "val")
 
     @property
     def selects(self) -> bool:

@@ -80,7 +80,7 @@ class Answers:
     def record(self, answer: Answer) -> None:
         """Append one event; it is on the disk when this returns. Raises: DiskFull naming the file when there is no space left."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(_written(answer), ensure_ascii=False) + "\n"
+        line = json.dumps(written(answer), ensure_ascii=False) + "\n"
         try:
             _append(self.file, line.encode())
         except OSError as error:
@@ -154,7 +154,7 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _written(answer: Answer) -> dict[str, Any]:
+def written(answer: Answer) -> dict[str, Any]:
     """An event as its line says it."""
     said: dict[str, Any] = {"time": answer.time, "who": answer.who, "kind": answer.kind, "round": answer.round, "scene": answer.scene, "unit": answer.unit}
     if answer.kind == "class":

@@ -13,7 +13,7 @@ from al3d.report.page import Content, Safe, chart, element, folded, join, page, 
 from al3d.report.pictures import Answer, Labels, Picture, Store, saved_pictures
 from al3d.report.published import curves_for
 from al3d.report.rounds import Purchase, RoundRecord, read_identity, read_purchases, read_rounds, write_summary
-from al3d.report.table import change, counted, duration, percent, percent_label
+from al3d.report.table import change, counted, duration, judged_marks, percent, percent_label
 from al3d.run import features_name
 from al3d.types import ClassTable
 
@@ -89,10 +89,13 @@ def _numbers(records: Sequence[RoundRecord], full_supervision: float | None) -> 
     last = records[-1]
     bought = [record.purchase for record in records]
     cards = [
-        (f"final mIoU{', ' + last.chosen_on if last.chosen_on else ''}", f"{100 * last.miou:.1f} %"),
+        (
+            ", ".join(filter(None, ("final mIoU", last.chosen_on, last.judged_words))) if last.judged else last.judged_words,
+            f"{100 * last.miou:.1f} %" if last.judged else "-",
+        ),
         *([("mIoU of the last checkpoint", f"{100 * last.last_miou:.1f} %")] if last.chosen_on and last.last_miou is not None else []),
         ("labelled", f"{percent_label(last.labelled_percent)} %"),
-        *([("of full supervision", f"{100 * last.miou / full_supervision:.1f} %")] if full_supervision else []),
+        *([("of full supervision", f"{100 * last.miou / full_supervision:.1f} %")] if full_supervision and last.judged_on == "val" else []),
         ("points labelled", f"{last.labelled_points:,}"),
         ("units bought", f"{sum(purchase.units for purchase in bought):,}"),
         ("clicks, estimated", f"{sum(purchase.clicks for purchase in bought):,}"),
@@ -120,16 +123,17 @@ def _curves(
 ) -> Safe:
     if not records:
         return Safe("")
+    judged = [record for record in records if record.judged]
     return join(
         [
             element("h2", "Learning curve"),
-            chart(learning_curve(records, full_supervision, others, published)),
+            chart(learning_curve(judged, full_supervision, others, published)) if judged else "",
+            *(element("p", mark.removeprefix("; "), class_="note") for mark in judged_marks(records)),
             element("p", PUBLISHED_NOTE, class_="note") if published else "",
             element("h2", "Rounds"),
             _rounds_table(records),
-            element("h2", "IoU of each class"),
-            chart(class_curves(records, classes)),
-            folded("As a table", _iou_table(records, classes)),
+            *([element("h2", "IoU of each class"), chart(class_curves(judged, classes))] if judged else []),
+            folded("As a table", _iou_table(judged, classes)) if judged else "",
         ]
     )
 

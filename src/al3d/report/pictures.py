@@ -60,9 +60,11 @@ def bought_pictures(store: Store, labels: Labels, round_index: int, answer: Answ
 
 
 def saved_pictures(run: Path, store: Store, labels: Labels, round_index: int, answer: Answer, limit: int = 3) -> list[Picture]:
-    """`bought_pictures`, kept as `pictures/round-RR/<scene>.png`; drawn again only when the round's purchase is another one."""
+    """`bought_pictures`, kept as `pictures/round-RR/<scene>.png`; drawn again only when the round's purchase, or what people said, is another."""
     folder = run / "pictures" / f"round-{round_index:02d}"
-    key = hashlib.sha256((run / f"labels-{round_index:02d}" / "purchase.json").read_bytes() + f"{VERSION} {limit}".encode()).hexdigest()
+    said = sorted((run / "answers").glob("frozen-*.json"))[-1:]  # the answers of people come after the purchase
+    content = b"".join(file.read_bytes() for file in [run / f"labels-{round_index:02d}" / "purchase.json", *said])
+    key = hashlib.sha256(content + f"{VERSION} {limit}".encode()).hexdigest()
     index = folder / "pictures.json"
     if index.is_file() and (kept := read_json(index))["key"] == key:
         return [Picture(item["scene"], (folder / item["file"]).read_bytes(), item["points"]) for item in kept["pictures"]]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.report.html import part_name
-from al3d.report.rounds import ALL_SEED, RoundRecord, read_identity, read_rounds
+from al3d.report.rounds import ALL_SEED, RoundRecord, read_compared, read_identity
 from al3d.report.saved import markdown_table, save_figure
 from al3d.report.style import MUTED, bare
 from al3d.run import differing_keys
@@ -38,7 +38,7 @@ def grouped(folders: Sequence[Path]) -> dict[str, list[list[RoundRecord]]]:
         differing = differing_keys(first, {key: value for key, value in identity.items() if key not in FREE})
         if differing:
             raise ValueError(f"{folder} cannot be compared with {folders[0]}: {'; '.join(differing)}")
-        records = read_rounds(folder)
+        records = read_compared(folder)
         if not records:
             raise ValueError(f"{folder} has no finished round: run it first")
         mark = f", {records[-1].chosen_on}" if records[-1].chosen_on else ""

@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ class RoundRecord:
     class in rows; seconds are wall-clock, `predict_seconds` None when nothing was predicted. `select_on` says by what the judged checkpoint
     was chosen; `last_miou` is that of the last one, which `miou` is when nothing was chosen. `labelled_shares` and `seen_shares` are each class's share of
     the labels and of what training saw of them; empty where that is not known. `rows` is how many labelled voxels a probe
-    learned from, None for a network, which counts steps.
+    learned from, None for a network, which counts steps. `judged_on` is val, held_answers (of `held` units that training did not see) or nothing: then `miou`
+    and `accuracy` are NaN.
     """
 
     round: int
@@ -92,6 +93,21 @@ class RoundRecord:
     labelled_shares: tuple[float, ...] = ()
     seen_shares: tuple[float, ...] = ()
     rows: int | None = None
+    judged_on: str = "val"
+    held: int = 0
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a score."""
+        return self.judged_on != "nothing"
+
+    @property
+    def judged_words(self) -> str:
+        """What the scores are of; empty for the validation split."""
+        held = f"{self.held} held {'answer' if self.held == 1 else 'answers'}"
+        return {"held_answers": f"judged on {held}", "nothing": "not judged: no validation split with labels, and too few answers to hold some"}.get(
+            self.judged_on, ""
+        )
 
     @property
     def chosen_on(self) -> str:
@@ -136,16 +152,37 @@ def read_rounds(run: Path) -> list[RoundRecord]:
     return records
 
 
+def read_compared(run: Path) -> list[RoundRecord]:
+    """The rounds of a run that is compared with others. Raises: as `read_rounds`; ValueError for scores that are not of the validation split."""
+    records = read_rounds(run)
+    other = next((record for record in records if record.judged_on != "val"), None)
+    if other is not None:
+        raise ValueError(f"{run}: round {other.round} was {other.judged_words}: only scores on a validation split can be compared with other runs")
+    return records
+
+
 def read_purchases(run: Path) -> list[Purchase]:
     """All purchases of a run folder, in order, also those that no finished round has used yet. Raises: as `read_rounds`."""
     if not run.is_dir():
         raise FileNotFoundError(f"no run folder {run}")
     files = ((round_, folder / "purchase.json") for round_, folder in _numbered(run, "labels"))
-    found = [_purchase(Fields.read(file), round_) for round_, file in files if file.exists()]
+    found = _answered(run, [_purchase(Fields.read(file), round_) for round_, file in files if file.exists()])
     lengths = sorted({len(purchase.class_points) for purchase in found})
     if len(lengths) > 1:
         raise ValueError(f"{run}: the rounds' purchase.json files speak of {lengths} classes; one run has one class table")
     return found
+
+
+def _answered(run: Path, purchases: list[Purchase]) -> list[Purchase]:
+    """The purchases with the classes that people had named by the last round that was trained; as they are where nobody was asked."""
+    files = [file for purchase in purchases if (file := run / "answers" / f"frozen-{purchase.round:02d}.json").is_file()]
+    if not files:
+        return purchases
+    said = [Fields(files[-1], one) for one in Fields.read(files[-1]).values["purchases"]]
+    told = [
+        replace(one, class_points=own.counts("class_points"), unknown_points=own.count("unknown_points")) for one, own in zip(purchases, said, strict=False)
+    ]
+    return [*told, *purchases[len(told) :]]
 
 
 def read_identity(run: Path) -> tuple[str, dict[str, Any]]:
@@ -231,9 +268,9 @@ def _record(fields: Fields, purchase: Purchase) -> RoundRecord:
         purchase=purchase,
         labelled_points=fields.count("labelled_points"),
         labelled_percent=fields.number("labelled_percent"),
-        miou=fields.number("miou", 0.0, 1.0),
+        miou=_score(fields, "miou"),
         iou=fields.numbers("iou", 0.0, 1.0),
-        accuracy=fields.number("accuracy", 0.0, 1.0),
+        accuracy=_score(fields, "accuracy"),
         confusion=fields.matrix("confusion"),
         steps=fields.count("steps"),
         loss=fields.any_number("loss"),
@@ -241,15 +278,23 @@ def _record(fields: Fields, purchase: Purchase) -> RoundRecord:
         test_seconds=seconds.number("test"),
         predict_seconds=None if seconds.absent("predict") else seconds.number("predict"),
         select_on="none" if fields.absent("select_on") else fields.word("select_on"),
-        last_miou=None if fields.absent("miou_of") else fields.inner("miou_of").number("last", 0.0, 1.0),
+        last_miou=None if fields.absent("miou_of") or fields.inner("miou_of").absent("last") else fields.inner("miou_of").number("last", 0.0, 1.0),
         labelled_shares=_shares_of(fields, "labelled_shares"),
         seen_shares=_shares_of(fields, "seen_shares"),
         rows=None if fields.absent("rows") else fields.count("rows"),
+        judged_on="val" if fields.absent("judged_on") else fields.word("judged_on"),
+        held=0 if fields.absent("held") else fields.count("held"),
     )
     if not len(record.iou) == len(record.confusion) == len(purchase.class_points):
         lengths = f"{len(record.iou)} classes in 'iou', {len(record.confusion)} in 'confusion', {len(purchase.class_points)} in the purchase"
         raise ValueError(f"{fields.path}: {lengths}: the files are of different runs")
     return record
+
+
+def _score(fields: Fields, key: str) -> float:
+    """A score, NaN where the round says that it was not judged."""
+    unjudged = fields.values.get("judged_on") == "nothing"
+    return math.nan if unjudged and fields.absent(key) else fields.number(key, 0.0, 1.0)
 
 
 def _shares_of(fields: Fields, key: str) -> tuple[float, ...]:
@@ -282,7 +327,7 @@ def _full_miou(folder: Path, wanted: dict[str, Any]) -> float | None:
     except ValueError as error:
         warnings.warn(f"left out of the comparison with full supervision: {error}", stacklevel=2)
         return None
-    return records[-1].miou if records else None
+    return records[-1].miou if records and records[-1].judged_on == "val" else None
 
 
 def _final(records: Sequence[RoundRecord], full_supervision: float | None) -> dict[str, Any] | None:
@@ -291,11 +336,11 @@ def _final(records: Sequence[RoundRecord], full_supervision: float | None) -> di
     last = records[-1]
     return {
         "round": last.round,
-        "miou": last.miou,
+        "miou": finite(last.miou),
         "labelled_percent": last.labelled_percent,
         "labelled_points": last.labelled_points,
         "clicks": sum(record.purchase.clicks for record in records),
-        "share_of_full_supervision": last.miou / full_supervision if full_supervision else None,
+        "share_of_full_supervision": last.miou / full_supervision if full_supervision and last.judged else None,
         "seconds": math.fsum(record.seconds for record in records),
     }
 
@@ -303,14 +348,20 @@ def _final(records: Sequence[RoundRecord], full_supervision: float | None) -> di
 def _as_json(record: RoundRecord) -> dict[str, Any]:
     purchase = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(record.purchase).items()}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(record).items()}
-    return {**values, "loss": record.loss if math.isfinite(record.loss) else None, "purchase": purchase}
+    return {**values, "loss": finite(record.loss), "miou": finite(record.miou), "accuracy": finite(record.accuracy), "purchase": purchase}
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON and tables can say it: None where it is not finite."""
+    return value if math.isfinite(value) else None
 
 
 def _write_curve(path: Path, records: Sequence[RoundRecord], classes: ClassTable) -> None:
     """One line per round; `units`, `scenes` and `clicks` are the round's own, the totals add up for other cost axes."""
     cost = ["units", "units_total", "scenes", "clicks", "clicks_total"]
     spent = ["train_seconds", "test_seconds", "predict_seconds", "purchase_seconds"]
-    head = ["round", "labelled_points", "labelled_percent", *cost, "miou", *(f"iou_{name}" for name in classes.names), *spent]
+    judged = ["judged_on", "held"] if any(record.judged_on != "val" for record in records) else []
+    head = ["round", "labelled_points", "labelled_percent", *cost, "miou", *(f"iou_{name}" for name in classes.names), *spent, *judged]
     units = clicks = 0
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -328,11 +379,12 @@ def _write_curve(path: Path, records: Sequence[RoundRecord], classes: ClassTable
                     bought.scenes,
                     bought.clicks,
                     clicks,
-                    record.miou,
+                    finite(record.miou),
                     *record.iou,
                     record.train_seconds,
                     record.test_seconds,
                     record.predict_seconds,
                     bought.seconds,
+                    *([record.judged_on, record.held] if judged else []),
                 ]
             )

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.report.html import part_name
-from al3d.report.rounds import read_identity, read_rounds
+from al3d.report.rounds import read_compared, read_identity
 from al3d.report.saved import markdown_table, save_figure
 from al3d.report.style import MUTED, bare
 from al3d.run import differing_keys
@@ -50,7 +50,7 @@ def first_rounds(folders: Sequence[Path]) -> dict[str, dict[str, Trial]]:
         earlier, wanted = first.setdefault(name, (folder, rest))
         if differing := differing_keys(wanted, rest):
             raise ValueError(f"{folder} cannot be compared with {earlier}: {'; '.join(differing)}")
-        records = read_rounds(folder)
+        records = read_compared(folder)
         if not records:
             raise ValueError(f"{folder} has no finished round: run it first")
         found.setdefault(name, {}).setdefault(seed_title(identity), []).append((records[0].miou, records[0].labelled_percent))

@@ -19,7 +19,7 @@ from al3d.files import read_json
 from al3d.report.html import part_name
 from al3d.report.legend import below, legend
 from al3d.report.results import method_name
-from al3d.report.rounds import Purchase, RoundRecord, read_identity, read_purchases, read_rounds
+from al3d.report.rounds import Purchase, RoundRecord, finite, read_identity, read_purchases, read_rounds
 from al3d.types import U8
 
 #: The parts of the identity that tags name.
@@ -120,6 +120,7 @@ def round_values(run: LoggedRun, record: RoundRecord) -> Values:
         "curve/accuracy": record.accuracy,
         "curve/clicks": sum(purchase.clicks for purchase in run.purchases if purchase.round <= record.round),
     }
+    values = {name: value for name, value in values.items() if math.isfinite(value)}  # a round that was not judged has no score
     values |= {f"iou/{name}": value for name, value in zip(run.classes, record.iou, strict=True) if value is not None}
     values |= {"bought/points": bought.points, "bought/units": bought.units, "bought/scenes": bought.scenes, "bought/clicks": bought.clicks}
     values |= {f"bought_share/{name}": share for name, share in zip(run.classes, bought.shares, strict=True)}
@@ -140,11 +141,14 @@ def final_values(run: LoggedRun) -> dict[str, float | int]:
         "final/clicks": sum(record.purchase.clicks for record in run.records),
     }
     values |= {} if area is None else {"final/area_under_curve": area}
+    values = {name: value for name, value in values.items() if math.isfinite(value)}
     return values | {f"final/iou/{name}": value for name, value in zip(run.classes, last.iou, strict=True) if value is not None}
 
 
 def area_under(records: Sequence[RoundRecord]) -> float | None:
     """The mean mIoU 0..1 over the labelled percentages from the first to the last round, joined by straight lines; None for a single amount."""
+    if not all(record.judged for record in records):
+        return None
     span = records[-1].labelled_percent - records[0].labelled_percent
     if span <= 0:
         return None
@@ -155,7 +159,7 @@ def area_under(records: Sequence[RoundRecord]) -> float | None:
 def iou_table(run: LoggedRun) -> Table:
     """(head, rows): a row per finished round with labelled percent, mIoU and the IoU of each class 0..1, None where the test has none."""
     head = ["round", "labelled_percent", "miou", *run.classes]
-    return head, [[record.round, record.labelled_percent, record.miou, *record.iou] for record in run.records]
+    return head, [[record.round, record.labelled_percent, finite(record.miou), *record.iou] for record in run.records]
 
 
 def purchase_table(run: LoggedRun) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -40,7 +41,7 @@ def round_table(record: RoundRecord, classes: ClassTable, previous: RoundRecord 
 
 def curve_table(records: Sequence[RoundRecord]) -> Table:
     """One row per round: how much is labelled, what it cost, how good the network is. At most 98 columns wide."""
-    marks = sorted({f"; {record.chosen_on}" for record in records if record.chosen_on})
+    marks = [*sorted({f"; {record.chosen_on}" for record in records if record.chosen_on}), *judged_marks(records)]
     table = _table("Rounds", f"clicks: an estimate; gain: percent points of mIoU over the round before{''.join(marks)}")
     for name in ("round", "labelled %", "points", "units", "scenes", "clicks", "mIoU %", "gain", "accuracy %", "time"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -57,6 +58,14 @@ def curve_table(records: Sequence[RoundRecord]) -> Table:
         )
     table.width = TABLE_WIDTH
     return table
+
+
+def judged_marks(records: Sequence[RoundRecord]) -> list[str]:
+    """What a table says where scores are not of the validation split; nothing where they are."""
+    held = [str(record.held) for record in records if record.judged_on == "held_answers"]
+    unjudged = [str(record.round) for record in records if not record.judged]
+    words = [f"; mIoU on held answers alone ({', '.join(held)} of them)"] if held else []
+    return [*words, f"; round {', '.join(unjudged)} not judged"] if unjudged else words
 
 
 def percent_label(percent: float) -> str:
@@ -83,12 +92,12 @@ def duration(seconds: float) -> str:
 
 def change(now: float | None, before: float | None) -> str:
     """The difference of two fractions in percent points, with its sign; empty when one is not known."""
-    return "" if now is None or before is None else f"{100 * (now - before):+.1f}"
+    return "" if now is None or before is None or math.isnan(now - before) else f"{100 * (now - before):+.1f}"
 
 
 def percent(fraction: float | None) -> str:
     """A fraction as percent with one decimal; a hyphen when it is not known."""
-    return "-" if fraction is None else f"{100 * fraction:.1f}"
+    return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
 
 
 _BLANK = ("", "", "", "", "")
@@ -129,7 +138,10 @@ def _title(record: RoundRecord, previous: RoundRecord | None) -> str:
     gain = change(record.miou, previous.miou if previous else None)
     miou = f"mIoU {percent(record.miou)} %{f' ({gain})' if gain else ''}"
     chosen = f"\n{record.chosen_on}; the last checkpoint: mIoU {percent(record.last_miou)} %" if record.chosen_on else ""
-    return f"Round {record.round}: {percent_label(record.labelled_percent)} % labelled, {miou}, accuracy {percent(record.accuracy)} %{chosen}"
+    scores = (
+        f"{miou}, accuracy {percent(record.accuracy)} %{f', {record.judged_words}' if record.judged_words else ''}" if record.judged else record.judged_words
+    )
+    return f"Round {record.round}: {percent_label(record.labelled_percent)} % labelled, {scores}{chosen}"
 
 
 def _caption(record: RoundRecord) -> str:

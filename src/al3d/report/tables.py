@@ -25,7 +25,7 @@ from al3d.command import missing_options, plain_errors
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.report.published import SAME, Value, is_real, rows_for
-from al3d.report.rounds import RoundRecord, read_rounds
+from al3d.report.rounds import RoundRecord, read_compared, read_rounds
 
 CONF = Path(al3d.__file__).parent / "conf"
 #: What a run's configuration is compared in.
@@ -144,7 +144,7 @@ def read_run(path: Path) -> Run:
     config = OmegaConf.load(file)
     if not isinstance(config, DictConfig):
         raise ValueError(f"{file} is no configuration")
-    records = tuple(read_rounds(path))
+    records = tuple(read_compared(path))
     if not records:
         raise ValueError(f"{path} has no finished round: run it first, or leave it out")
     return Run(path, options_of(config), records)

@@ -105,6 +105,8 @@ def write_method(folder: Path, runs: Sequence[LoggedRun], classes: Sequence[str]
     """Write the mean over the runs of one method, of the rounds that all have finished, at their mean labelled share."""
     board = writer(folder)
     for records in zip(*(run.records for run in runs), strict=False):
+        if any(record.judged_on != "val" for record in records):
+            continue  # scores on other points cannot be averaged
         step = ppm(float(np.mean([record.labelled_percent for record in records])))
         mious = [record.miou for record in records]
         mean, spread = float(np.mean(mious)), float(np.std(mious, ddof=1)) if len(mious) > 1 else 0.0

@@ -22,7 +22,7 @@ LAYOUT = """a data set of your own is a folder like this:
     ignore_label: 255                    # points of unknown class (optional; a list is fine)
     units: metres                        # or a factor to metres, e.g. 0.001 for millimetres
     up: [0, 0, 1]                        # optional, in the file's frame
-    splits: {train: [room_1, room_2], val: [room_3]}
+    splits: {train: [room_1, room_2], val: [room_3]}   # val, which networks are judged on, may be left out where people label (oracle=people)
     sequences: {drive_1: [f_0, f_1]}     # optional: scenes that are the frames of a drive, in order
   scenes/room_1.ply                      # or .las .laz .pcd .npz .bin: x y z, red green blue or intensity, label
   images/room_1.jpg                      # optional
@@ -35,7 +35,7 @@ _CAMERA = ("fx", "fy", "cx", "cy", "width", "height")
 
 @dataclass(frozen=True)
 class Card:
-    """The checked contents of a `dataset.yaml`; `values[i]` is the file's label value of class i."""
+    """The checked contents of a `dataset.yaml`; `values[i]` is the file's label value of class i, `by_code` whether the YAML itself names those values."""
 
     name: str
     classes: ClassTable
@@ -47,6 +47,7 @@ class Card:
     scale: Mapping[str, float]
     splits: Mapping[str, tuple[str, ...]]
     sequences: Mapping[str, tuple[str, ...]]
+    by_code: bool = False
 
 
 def read_card(file: Path) -> Card:
@@ -74,6 +75,7 @@ def read_card(file: Path) -> Card:
         _scale(file, content.get("scale") or {}),
         splits,
         _sequences(file, content.get("sequences") or {}, {scene for ids in splits.values() for scene in ids}),
+        isinstance(content.get("classes"), dict),
     )
 
 
@@ -184,19 +186,20 @@ def _scale(file: Path, content: Any) -> Mapping[str, float]:
 def _splits(file: Path, content: Any) -> Mapping[str, tuple[str, ...]]:
     _only(file, "splits", content, SPLITS)
     for split in SPLITS:
-        ids = content.get(split)
-        if not isinstance(ids, list) or not ids:
+        ids = content.get(split, [] if split == "val" else None)
+        if not isinstance(ids, list) or not (ids or split == "val"):
             raise ValueError(f"{file}: splits: {split} must list at least one scene, got {ids!r}; {LAYOUT}")
         numbers = [value for value in ids if not isinstance(value, str)]
         if numbers:
             raise ValueError(f"{file}: splits: {split}: {numbers[:5]} must be text: put quotes around such names ('001')")
         for value in ids:
             checked_id(value, f"{file}: splits: {split}: scene")
-    count = Counter([*content["train"], *content["val"]])
+    listed = {split: content.get(split, []) for split in SPLITS}
+    count = Counter([*listed["train"], *listed["val"]])
     twice = sorted(scene for scene, times in count.items() if times > 1)
     if twice:
         raise ValueError(f"{file}: splits: {', '.join(twice)} listed more than once: every scene belongs in one split, once")
-    return {split: tuple(sorted(content[split])) for split in SPLITS}
+    return {split: tuple(sorted(listed[split])) for split in SPLITS}
 
 
 def _sequences(file: Path, content: Any, scenes: set[str]) -> Mapping[str, tuple[str, ...]]:

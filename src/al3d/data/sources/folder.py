@@ -26,6 +26,10 @@ VERSION = 1
 _FARTHEST = 1e6
 _PICTURES = (".jpg", ".jpeg", ".png")
 _COLOURS = ("red", "green", "blue")
+#: Files whose labels are codes of a standard: ASPRS LAS, whose codes 0 and 1 say that nobody classified the point.
+LAS, UNCLASSIFIED = (".las", ".laz"), (0, 1)
+#: Raised when the same LAS files give other labels.
+LAS_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,12 @@ class Folder:
         return self._card.splits[split]
 
     def read(self, scene_id: str) -> tuple[Scene, U8]:
-        """The scene and its labels u8[N]; a training scene without a label field is unlabelled (all IGNORE).
+        """The scene and its labels u8[N]; a scene without a label field is unlabelled (all IGNORE).
 
+        The codes of LAS files are labels only where the YAML names them, `classes: {2: ground}`; else 0 and 1 mean never classified and unclassified, and
+        what others mean to the user is not known.
         Raises: ValueError naming the file, and the point or the line, when it has no points, coordinates that are not finite,
-        labels outside the classes, other attributes than the first training scene, or no labels in `val`.
+        labels outside the classes, or other attributes than the first training scene.
         """
         if scene_id not in self._files:
             raise ValueError(f"{scene_id!r} is not a scene of {self.name}: dataset.yaml lists {len(self._files)} scenes, such as {next(iter(self._files))!r}")
@@ -117,11 +123,13 @@ class Folder:
             pose=np.eye(4) if sequence is None or frame is None else upright(self._poses[sequence][frame], rotation, self._card.factor),
             images=self._images(scene_id, self._camera(rotation, origin)),
         )
-        return scene, self._labels(path, scene_id, cloud)
+        return scene, self._labels(path, cloud)
 
     def fingerprint(self) -> str:
         """A hash of the names, sizes and times of scene, label and pose files, the pictures' paths, and what of the YAML changes a scene."""
-        card = {key: value for key, value in asdict(self._card).items() if key not in ("name", "scale") and (key != "sequences" or value)}
+        card = {key: value for key, value in asdict(self._card).items() if key not in ("name", "scale", "by_code") and (key != "sequences" or value)}
+        if any(path.suffix.lower() in LAS for path in self._files.values()):
+            card["las"] = [self._card.by_code, LAS_VERSION]
         digest = hashlib.blake2b(json.dumps([VERSION, card], sort_keys=True).encode(), digest_size=16)
         for scene_id, path in sorted(self._files.items()):
             pictures = [str(self._pictures.get(scene_id, ""))]
@@ -184,15 +192,12 @@ class Folder:
             raise ValueError(f"{path}: point {broken[0]} has intensity {values[broken[0]]}: remove such points from the file")
         return values.astype(np.float32).reshape(-1, 1)
 
-    def _labels(self, path: Path, scene_id: str, cloud: Cloud) -> U8:
-        if cloud.label is None and scene_id in self.scenes("val"):
-            where = f"in {label_file(path).name} beside it " if path.suffix.lower() == ".bin" else ""
-            raise ValueError(
-                f"{path}: has no field 'label', which a scene of val needs: add it {where}(all points may be ignore_label), or move the scene to train"
-            )
-        if cloud.label is None:
+    def _labels(self, path: Path, cloud: Cloud) -> U8:
+        las = path.suffix.lower() in LAS
+        if cloud.label is None or (las and not self._card.by_code):
             return np.full(len(cloud), IGNORE, np.uint8)
-        return mapped_labels(path, cloud.label, self._card.values, self._card.ignored)
+        unclassified = tuple(code for code in UNCLASSIFIED if las and code not in self._card.values)
+        return mapped_labels(path, cloud.label, self._card.values, (*self._card.ignored, *unclassified))
 
     def _spacing(self, scenes: int = 3, points: int = 2000) -> float:
         """The median distance (metres) from a point to its nearest neighbour, over a keyed sample of training scenes."""

@@ -29,6 +29,14 @@ def read_cloud(path: Path) -> Cloud:
 
 def read_las(path: Path) -> Cloud:
     """Read a LAS or LAZ file: coordinates with scale and offset applied, classification as label."""
+    return from_columns(path, las_columns(path))
+
+
+def las_columns(path: Path, extra: bool = False) -> dict[str, Array]:
+    """x, y, z, intensity, the classification as `label`, and red, green, blue where there are; with `extra` the extra bytes' fields, which win.
+
+    Raises: ValueError naming the file when it cannot be read.
+    """
     import laspy  # slow to import, and few data sets need it
 
     check_las(path)
@@ -48,9 +56,11 @@ def read_las(path: Path) -> Cloud:
         columns |= {"intensity": np.asarray(las["intensity"]), "label": np.asarray(las["classification"])}
         if {"red", "green", "blue"} <= set(las.point_format.dimension_names):
             columns |= {name: np.asarray(las[name]) for name in ("red", "green", "blue")}
+        if extra:
+            columns |= {name: np.asarray(las[name]) for name in las.point_format.extra_dimension_names}
     if len(columns["x"]) < promised:
         raise ValueError(f"{path}: the file ends after {len(columns['x'])} of {promised} points: it was cut short; copy or write it again")
-    return from_columns(path, columns)
+    return columns
 
 
 def check_las(path: Path) -> None:

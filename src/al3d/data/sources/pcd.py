@@ -36,6 +36,11 @@ def read_pcd(path: Path) -> Cloud:
 
     Raises: ValueError with the file, and the line where there is one, when the header or a line is broken, or the file is cut short.
     """
+    return from_columns(path, pcd_columns(path))
+
+
+def pcd_columns(path: Path) -> dict[str, Array]:
+    """Every field of a PCD file, colours unpacked. Raises: as `read_pcd`."""
     header = read_header(path)
     if header.data == "ascii":
         columns = read_table(path, header.lines, header.points, header.fields)
@@ -46,7 +51,7 @@ def read_pcd(path: Path) -> Cloud:
         columns = {name: data[name] for name, _ in header.fields}
     else:
         columns = _compressed_columns(path, header)
-    return from_columns(path, _unpacked(columns))
+    return _unpacked(columns)
 
 
 def read_header(path: Path) -> _Header:

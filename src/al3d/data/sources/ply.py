@@ -37,15 +37,20 @@ def read_ply(path: Path) -> Cloud:
 
     Raises: ValueError with the file, and the line where there is one, when the header is not PLY's, a line is broken, or the file is cut short.
     """
+    return from_columns(path, ply_columns(path))
+
+
+def ply_columns(path: Path) -> dict[str, Array]:
+    """Every field of the vertices, lists aside. Raises: as `read_ply`."""
     header = read_header(path)
     if not (header.first and header.plain):
-        return from_columns(path, _by_plyfile(path))
+        return _by_plyfile(path)
     if header.order == "=":
-        return from_columns(path, read_table(path, header.lines, header.points, header.fields))
+        return read_table(path, header.lines, header.points, header.fields)
     dtype = np.dtype(list(header.fields))
     check_size(path, header.size, header.points, dtype.itemsize)
     data = np.fromfile(path, dtype, header.points, offset=header.size)
-    return from_columns(path, {name: data[name] for name, _ in header.fields})
+    return {name: data[name] for name, _ in header.fields}
 
 
 def read_header(path: Path) -> _Header:

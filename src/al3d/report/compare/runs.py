@@ -10,7 +10,7 @@ from typing import Any
 
 from al3d.report.fields import Fields
 from al3d.report.html import part_name
-from al3d.report.rounds import ALL_SEED, FREE_ROUNDS, RoundRecord, read_identity, read_rounds, shared_from
+from al3d.report.rounds import ALL_SEED, FREE_ROUNDS, RoundRecord, read_compared, read_identity, shared_from
 
 #: In these the runs of one data set may differ; `rounds.n` is no part of an identity.
 FREE = ("seed", "acquire", "pseudo", "rng")
@@ -126,7 +126,7 @@ def read_run(path: Path) -> StudyRun | None:
         raise FileNotFoundError(f"{path} is no run's folder: it has no identity.json")
     identity = read_identity(path)[1]
     _check_identity(path / "identity.json", identity)
-    finished = read_rounds(path)
+    finished = read_compared(path)
     records = tuple(record for place, record in enumerate(finished) if record.round == place)
     if not records:
         return None
