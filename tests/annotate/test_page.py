@@ -1,6 +1,7 @@
 """What a browser says, without a browser: actions, stale ones, nonsense, and what is drawn for them."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from al3d.annotate.command import opened
 from al3d.annotate.page import Page
 from al3d.annotate.scenery import Kept
 from al3d.annotate.screen import painted
+from al3d.data.labels import LabelState
+from al3d.people.queries import write_queries
 
 
 class Paper:
@@ -120,6 +123,14 @@ def test_what_others_did_is_seen(page, run_folder, tiny_store):
     act(other, "class", index=2)
     assert page.tick()["done"] == 1
     other.close()
+
+
+def test_another_round_joins_the_queue(page, run_folder, tiny_store, tiny_supervoxel):
+    shown = page.state()["query"]
+    LabelState(run_folder, tiny_store).append({"t_5": [2]}, tiny_supervoxel, {}, partial(write_queries, scenes=["t_5"], unit=[2], points=[1]))
+    state = page.tick()
+    assert state["query"] == shown and state["total"] == 7
+    assert act(page, "class", index=0)["query"]["scene"] == "t_5"  # the newest round is worth most
 
 
 def test_coarse_points_are_dim_true_or_the_regions(page):

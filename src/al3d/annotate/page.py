@@ -76,6 +76,7 @@ class Page:
     def tick(self) -> State:
         """See what others did; called every few seconds."""
         self.sitting.rest()
+        self.run.refresh()
         self.sitting.answers.refresh()
         if self.sitting.shown is None and self.sitting.left():
             self.sitting.go_on()

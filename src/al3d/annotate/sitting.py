@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
@@ -36,17 +36,34 @@ class Shown:
         return np.concatenate([self.target, *(points for _, points in self.given), *self.waiting])
 
 
-@dataclass
 class Run:
-    """What all sittings of a run share: its queries in the order of their worth, what they are about, and where answers go."""
+    """What all sittings of a run share: its queries in the order of their worth, what they are about, and where answers go.
 
-    folder: Path
-    classes: ClassTable
-    queries: Sequence[Query]
-    points_of: Callable[[Query], I64]
-    guesses: Mapping[Key, int] = field(default_factory=dict)
-    second: float = 0.0
-    clock: Callable[[], float] = time.monotonic
+    `read` reads the queries, `guess` what the model took them for; both again when the run has bought another round.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        classes: ClassTable,
+        read: Callable[[], list[Query]],
+        points_of: Callable[[Query], I64],
+        guess: Callable[[Sequence[Query]], Mapping[Key, int]],
+        second: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self.classes, self.points_of, self.second, self.clock = folder, classes, points_of, second, clock
+        self._read, self._guess, self._rounds = read, guess, -1
+        self.queries: Sequence[Query] = ()
+        self.guesses: Mapping[Key, int] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See what the run asks by now."""
+        rounds = sum(1 for _ in self.folder.glob("labels-*/manifest.json"))
+        if rounds != self._rounds:
+            queries = self._read()
+            self.queries, self.guesses, self._rounds = queries, self._guess(queries), rounds
 
     def wants_second(self, query: Query) -> bool:
         """Whether a second person is asked about a query, too; the same ones for everybody."""
