@@ -105,7 +105,7 @@ def serve(run_folder, tables):
             served.end(signal.SIGKILL)
 
 
-def opened(browser, url, width=1280, height=800):
+def opened(browser, url, width=560, height=420):  # small: what draws here is a processor
     page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(PATIENCE)
     page.wrong = []
@@ -173,7 +173,7 @@ def test_a_whole_sitting(browser, serve, run_folder, tables, width, height):
 
 
 def test_every_key_and_button(browser, serve, run_folder):
-    page = opened(browser, serve().url)
+    page = opened(browser, serve().url, 800, 600)
     wait_for_picture(page)
     first = state(page)["query"]
     press(page, "x")
@@ -207,7 +207,7 @@ def test_every_key_and_button(browser, serve, run_folder):
 
 
 def test_keys_work_after_the_picture_was_turned_and_a_rectangle_cuts(browser, serve, run_folder):
-    page = opened(browser, serve().url)
+    page = opened(browser, serve().url, 1280, 800)
     wait_for_picture(page)
     page.wait_for_timeout(1000)
     whole, box = state(page)["query"]["points"], page.locator("#stage").bounding_box()
