@@ -24,6 +24,8 @@ BRIGHT, MIXED = (255, 206, 0), 0.55
 UNSURE = (150, 150, 150)
 #: A point is drawn so many times as wide as points are apart; a region's own points stand out a little.
 WIDTH, OVER = 1.1, 1.2
+#: Points of a scene that was thinned leave gaps, so as not to hide the finer ones among them.
+THIN = 0.4
 
 
 class Screen:
@@ -47,7 +49,8 @@ class Screen:
         if self._cloud is not cloud:
             self.clear()
             self._cloud, self._coarse_true = cloud, cloud.colours(cloud.coarse)
-            self._points("coarse", cloud, cloud.coarse, dimmed(self._coarse_true), cloud.spacing)
+            whole = len(cloud.coarse) == len(cloud.scene.xyz)
+            self._points("coarse", cloud, cloud.coarse, dimmed(self._coarse_true), cloud.spacing * (1 if whole else THIN))
             self.client.flush()
 
     def draw(self, region: Region, shown: Shown, classes: ClassTable, bright: bool = True) -> None:
