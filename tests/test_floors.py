@@ -21,7 +21,7 @@ FLOORS = (
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features", "probes", "people"},
     {"learn", "acquire"},
-    {"plan", "rounds", "sharing", "report", "identity", "for_probes", "compose", "main", "predict"},
+    {"plan", "rounds", "sharing", "report", "identity", "for_probes", "compose", "main", "predict", "annotate"},
     {"commands", "door", "hydra_door", "__main__"},
 )
 #: What commands show that compose a configuration as train.py does: nothing but a command imports them.
