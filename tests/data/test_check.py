@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from PIL import Image as Picture
 from al3d.commands.check import command
 from al3d.configuration import composed
 from al3d.data.check import built, verdict
-from al3d.data.facts import Facts, duplicates, facts_of, likeness, listed, rigid_fault, sample, spacing
+from al3d.data.facts import duplicates, facts_of, likeness, listed, rigid_fault, sample, spacing
 from al3d.data.findings import Finding, findings
 from al3d.geometry.camera import look_at
 from al3d.progress import console

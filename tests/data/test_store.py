@@ -15,7 +15,7 @@ from al3d.data.hashing import array_hash, described, hash_of
 from al3d.data.prepare import prepare
 from al3d.data.store import Store, extra_hash, partition_hash
 from al3d.files import read_json, write_json
-from al3d.types import IGNORE, Camera, ClassTable, Scene, Partition, Image
+from al3d.types import IGNORE, Camera, ClassTable, Image, Partition, Scene
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Rooms:
         label = random.choice(np.array([0, 1, IGNORE], np.uint8), 300)
         pose = np.eye(4)
         pose[0, 3] = 0.1
-        scene = Scene(scene_id, xyz, random.random((300, 3), np.float32), random.normal(size=3), "08", 7, pose, (Image(Path("/pictures/a b.jpg"), camera), Image(None)))
+        scene = Scene(
+            scene_id, xyz, random.random((300, 3), np.float32), random.normal(size=3), "08", 7, pose, (Image(Path("/pictures/a b.jpg"), camera), Image(None))
+        )
         return scene, label
 
     def fingerprint(self):

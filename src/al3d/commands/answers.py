@@ -26,4 +26,6 @@ def command(run: Path, files: tuple[Path, ...], who: str | None, data: Path | No
     from al3d.people.imports import import_answers
 
     new = import_answers(run, find_store(run, data), files, who or getpass.getuser())
-    click.echo(f"recorded {new} {'answer' if new == 1 else 'answers'}; run al3d train with the same words again to go on")
+    click.echo(
+        f"recorded {new} {'answer' if new == 1 else 'answers'}; run al3d train with the same words again to go on"
+    )

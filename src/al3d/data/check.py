@@ -48,9 +48,7 @@ def built(config: DictConfig) -> Source:
     """
     missing = missing_options(OmegaConf.to_container(config.dataset, resolve=False), "dataset")
     if missing:
-        raise ValueError(
-            f"these options have no value yet: {', '.join(missing)}. Give them on the command line, for example {missing[0]}=/path/to/data"
-        )
+        raise ValueError(f"these options have no value yet: {', '.join(missing)}. Give them on the command line, for example {missing[0]}=/path/to/data")
     with unwrapped(ValueError, OSError):
         return cast(Source, instantiate(config.dataset.source))
 

@@ -109,6 +109,7 @@ def _image_table(splits: Sequence[Split], good: Sequence[Facts]) -> Table:
 
 
 def finding_table(found: Sequence[Finding]) -> Table:
+    """The findings, a line each."""
     table = Table(title="findings", title_justify="left", title_style="bold", pad_edge=False, box=None, show_header=False, expand=True)
     for _ in ("state", "aspect"):
         table.add_column(no_wrap=True)

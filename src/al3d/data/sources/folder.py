@@ -14,9 +14,9 @@ import numpy as np
 from al3d.data.sources.card import LENGTHS, SPLITS, Card, read_card
 from al3d.data.sources.cloud import Cloud
 from al3d.data.sources.formats import READERS, label_file, read_cloud
+from al3d.geometry.upright import rotated, rotation_to_z
 from al3d.progress import console
 from al3d.rng import generator
-from al3d.geometry.upright import rotated, rotation_to_z
 from al3d.types import F32, F64, I64, IGNORE, U8, Camera, ClassTable, Image, Scene
 
 #: Raised when the same files give other points or labels.

@@ -54,6 +54,7 @@ def ply_columns(path: Path) -> dict[str, Array]:
 
 
 def read_header(path: Path) -> _Header:
+    """What the header of a PLY file promises. Raises: ValueError naming the file and what is wrong with it."""
     lines, size = _header_lines(path)
     order, points, before, plain = "", None, 0, True
     fields: dict[str, np.dtype[np.generic]] = {}
