@@ -1,7 +1,7 @@
 """One training step of MinkUNet on rooms: CPU seconds and peak memory of al3d's convolution and of spconv's.
 
-Each figure comes from processes of their own, the two libraries in turn; the least of all repeats is printed.
-Run: python benchmarks/sparse_conv.py [--voxels 30000 80000] [--threads 1 2] [--width 0.25] [--repeats 3] [--engine loop]
+Each figure comes from processes of their own, the two libraries in turn.
+Run: python benchmarks/sparse_conv.py [--voxels 30000 80000] [--threads 1 2] [--width 0.25] [--repeats 3] [--engine loop] [--vectors avx2]
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 from al3d.nets import MinkUNet
 from al3d.progress import console
 from al3d.rng import generator
+from al3d.sparse import blas
 from al3d.sparse.engine import ENGINES, engine_name
 from al3d.threads import limit_threads, processor
 
@@ -31,6 +34,17 @@ CLASSES = 13
 CHANNELS = 6
 VOXEL = 0.05
 STEPS = 3
+#: What makes the libraries leave wider vectors alone.
+VECTORS: dict[str, dict[str, str]] = {
+    "native": {},
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NUMBA_CPU_NAME": "haswell",
+    },
+}
 
 
 def room_voxels(count: int, rng: np.random.Generator) -> NDArray[np.int32]:
@@ -177,29 +191,35 @@ def _status(name: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), 0.0)
 
 
-def _in_own_process(library: str, voxels: int, threads: int, width: float, engine: str) -> dict[str, float]:
+def _in_own_process(library: str, voxels: int, threads: int, width: float, engine: str, vectors: str) -> dict[str, float]:
     command = [sys.executable, __file__, "--one", library, "--engine", engine, "--voxels", str(voxels), "--threads", str(threads), "--width", str(width)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **VECTORS[vectors]})
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def _best(voxels: int, threads: int, width: float, libraries: list[str], repeats: int, engine: str) -> dict[str, dict[str, float]]:
+def _runs(voxels: int, threads: int, width: float, libraries: list[str], options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """The figures of every repeat, the libraries in turn."""
     runs: dict[str, list[dict[str, float]]] = {library: [] for library in libraries}
-    for _ in range(repeats):
+    for _ in range(options.repeats):
         for library in libraries:
-            runs[library].append(_in_own_process(library, voxels, threads, width, engine))
-    return {library: {name: min(run[name] for run in results) for name in results[0]} for library, results in runs.items()}
+            runs[library].append(_in_own_process(library, voxels, threads, width, options.engine, options.vectors))
+            if options.log:
+                with options.log.open("a") as file:
+                    file.write(json.dumps({"library": library, "voxels": voxels, "width": width, "threads": threads, **runs[library][-1]}) + "\n")
+    return runs
 
 
-def _row(voxels: int, threads: int, width: float, best: dict[str, dict[str, float]]) -> str:
-    ours, theirs = best["al3d"], best.get("spconv")
-    cells = [f"{voxels:6d}", f"{width:5.2f}", f"{threads:7d}", f"{ours['cpu']:8.2f}", f"{ours['wall']:8.2f}", f"{ours['peak']:8.0f}"]
-    if theirs is not None:
-        cells += [f"{theirs['cpu']:10.2f}", f"{theirs['wall']:11.2f}", f"{theirs['peak']:10.0f}", f"{ours['cpu'] / theirs['cpu']:9.2f}"]
-        cells += [f"{ours['wall'] / theirs['wall']:10.2f}", f"{ours['peak'] / theirs['peak']:11.2f}"]
+def _row(voxels: int, threads: int, width: float, runs: dict[str, list[dict[str, float]]]) -> str:
+    """The least of all repeats, and the medians of the ratios of pairs."""
+    cells = [f"{voxels:6d}", f"{width:5.2f}", f"{threads:7d}"]
+    for results in runs.values():
+        cells += [f"{min(run['cpu'] for run in results):8.2f}", f"{min(run['wall'] for run in results):8.2f}", f"{min(run['peak'] for run in results):8.0f}"]
+    if len(runs) == 2:
+        pairs = list(zip(*runs.values(), strict=True))
+        cells += [f"{statistics.median(ours[name] / theirs[name] for ours, theirs in pairs):9.2f}" for name in ("cpu", "wall", "peak")]
     return " | ".join(cells)
 
 
@@ -211,6 +231,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--engine", default="auto", choices=ENGINES, help="al3d's; auto is what a run takes")
+    parser.add_argument("--vectors", default="native", choices=VECTORS, help="avx2: as on a processor without AVX-512")
+    parser.add_argument("--log", type=Path, help="append the figures of every process to this file, a JSON object a line")
     parser.add_argument("--one", choices=["al3d", "spconv"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -220,12 +242,15 @@ def main() -> None:
     if len(libraries) == 1:
         console.print("spconv: not measured: install with pip install -e '.[spconv]'", markup=False)
     taken = engine_name(options.engine, torch.device("cpu"), torch.float32)
-    console.print(f"{processor()}, {torch.backends.cpu.get_cpu_capability()}; al3d's {taken} engine", markup=False)
-    head = "voxels | width | threads | al3d cpu | al3d s  | al3d MiB"
-    console.print(head + (" | spconv cpu | spconv s    | spconv MiB | cpu ratio | time ratio | memory ratio" if len(libraries) == 2 else ""))
-    cases = [(voxels, threads, options.width) for voxels in options.voxels for threads in options.threads]
-    for voxels, threads, width in [*cases, (38_000, 1, 0.25)]:
-        console.print(_row(voxels, threads, width, _best(voxels, threads, width, libraries, options.repeats, options.engine)))
+    products = f", products of {blas.fastest()}" if options.vectors == "native" else ""
+    waiting = os.environ.get("OMP_WAIT_POLICY", "the library's choice").lower()
+    console.print(f"{processor()}, {options.vectors} vectors, {torch.backends.cpu.get_cpu_capability()}; waiting: {waiting}", markup=False)
+    console.print(f"al3d's {taken} engine{products}; seconds: the least of {options.repeats}; ratios: medians of pairs", markup=False)
+    head = "voxels | width | threads | al3d cpu | al3d s   | al3d MiB"
+    console.print(head + (" | spc. cpu | spconv s | spc. MiB | cpu ratio | time rat. | mem. rat." if len(libraries) == 2 else ""))
+    for voxels in options.voxels:
+        for threads in options.threads:
+            console.print(_row(voxels, threads, options.width, _runs(voxels, threads, options.width, libraries, options)))
 
 
 if __name__ == "__main__":

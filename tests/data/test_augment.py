@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from al3d.data.augment import Affine, Colour, Elastic, Flip, Rotate, Scale, Turn
 from al3d.rng import generator
@@ -103,6 +104,23 @@ def test_elastic_moves_flat_and_tiny_clouds_smoothly(flatten):
     xyz = (xyz * np.array(flatten, np.float32)).astype(np.float32)
     out, same = Elastic(probability=1.0)(xyz, feat, generator(1))
     assert same is feat and out.dtype == np.float32 and np.isfinite(out).all() and np.abs(out - xyz).max() > 1e-3
+
+
+@pytest.mark.parametrize("points", [1, 2, 4000])
+def test_elastic_interpolates_between_the_corners_as_scipy_does(points):
+    """The same displacement by `map_coordinates`, a component at a time."""
+    xyz = (generator("points").random((points, 3)) * [3, 2, 1] - 1).astype(np.float32)
+    ours, random, twin = Elastic(((0.2, 0.4),), probability=2.0)(xyz, xyz, generator(3))[0], generator(3), xyz
+    random.random()
+    low = xyz.min(axis=0)
+    noise = random.standard_normal((3, *(int(n) for n in (xyz.max(axis=0) - low) // 0.2 + 3)), dtype=np.float32)
+    for _ in range(2):
+        for axis in (1, 2, 3):
+            noise = ndimage.uniform_filter1d(noise, 3, axis=axis, mode="constant")
+    at = ((xyz - low) / np.float32(0.2)).T
+    twin = xyz + 0.4 * np.stack([ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in noise], axis=1)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, twin, atol=1e-6)
 
 
 def test_elastic_moves_neighbours_together():

@@ -6,11 +6,13 @@ The generator is keyed by (rng, round, draw, scene), so that an augmented scene 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numba
 import numpy as np
 from scipy import ndimage
 
+from al3d.geometry.bounds import bounds
 from al3d.types import F32, Array
 
 
@@ -34,19 +36,37 @@ class Elastic:
         if random.random() >= self.probability:
             return xyz, feat
         for spacing, magnitude in self.steps:
-            xyz = xyz + _displacement(xyz, float(spacing), random) * np.float32(magnitude)
+            low, high = bounds(xyz)
+            noise = _smooth_noise(tuple(int(n) for n in (high - low) // float(spacing) + 3), random)
+            xyz = _displaced(xyz, low, np.float32(spacing), noise, np.float32(magnitude))
         return xyz, feat
 
 
-def _displacement(xyz: F32, spacing: float, random: np.random.Generator) -> F32:
-    low = xyz.min(axis=0)
-    shape = tuple(int(n) for n in (xyz.max(axis=0) - low) // spacing + 3)
+def _smooth_noise(shape: tuple[int, ...], random: np.random.Generator) -> F32:
+    """A displacement at every corner of a grid of that shape: f32[X,Y,Z,3]."""
     noise = random.standard_normal((3, *shape), dtype=np.float32)
     for _ in range(2):
         for axis in (1, 2, 3):
             noise = ndimage.uniform_filter1d(noise, 3, axis=axis, mode="constant")
-    at = ((xyz - low) / np.float32(spacing)).T
-    return np.stack([ndimage.map_coordinates(component, at, order=1, mode="nearest") for component in noise], axis=1)
+    return np.ascontiguousarray(np.moveaxis(noise, 0, 3))
+
+
+@numba.njit(cache=True, nogil=True)
+def _displaced(xyz: Any, low: Any, spacing: Any, noise: Any, magnitude: Any) -> Any:
+    """The points, moved by what is between the grid's corners around them, linearly in each axis; all three parts in one pass, on one thread."""
+    out = np.empty_like(xyz)
+    for n in range(len(xyz)):
+        x, y, z = (xyz[n, 0] - low[0]) / spacing, (xyz[n, 1] - low[1]) / spacing, (xyz[n, 2] - low[2]) / spacing
+        i, j, k = int(x), int(y), int(z)
+        x, y, z = x - i, y - j, z - k
+        for c in range(3):
+            value = np.float32(0)
+            for corner, there in ((i, 1 - x), (i + 1, x)):
+                first = noise[corner, j, k, c] * (1 - z) + noise[corner, j, k + 1, c] * z
+                second = noise[corner, j + 1, k, c] * (1 - z) + noise[corner, j + 1, k + 1, c] * z
+                value += there * (first * (1 - y) + second * y)
+            out[n, c] = xyz[n, c] + magnitude * value
+    return out
 
 
 @dataclass(frozen=True)
@@ -61,7 +81,8 @@ class Rotate:
     tilt_probability: float = 0.95
 
     def __call__(self, xyz: F32, feat: F32, random: np.random.Generator) -> tuple[F32, F32]:
-        centre = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
+        low, high = bounds(xyz)
+        centre = np.asarray((low + high) / 2, np.float32)
         matrix = _rotation(2, random.uniform(-self.turn, self.turn))
         if random.random() < self.tilt_probability:
             for axis in random.permutation(2):
@@ -124,7 +145,7 @@ class Colour:
             return xyz, feat
         colour = feat[:, :3]
         if random.random() < self.contrast_probability:
-            low, high = colour.min(axis=0), colour.max(axis=0)
+            low, high = bounds(colour)
             stretched = np.where(high > low, (colour - low) / np.maximum(high - low, 1e-6), colour)
             blend = np.float32(random.random())
             colour = np.asarray((1 - blend) * colour + blend * stretched, np.float32)

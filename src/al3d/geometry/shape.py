@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from al3d.geometry.bounds import bounds
 from al3d.geometry.features import smallest_eigenvalue
 from al3d.geometry.neighbours import CHUNK
 from al3d.geometry.tree import LEAF, LOW, NO_BOUND, Tree, build, check_cloud, gather, next_bound, squared_of
@@ -59,7 +60,7 @@ class Surroundings(NamedTuple):
 def from_corner(xyz: F32) -> F32:
     """The cloud f32[N,3] relative to its own low corner. Raises: ValueError when it is not a finite [N,3] cloud."""
     check_cloud(xyz)
-    return np.asarray(xyz - xyz.min(axis=0).astype(np.float64), dtype=np.float32)
+    return np.asarray(xyz - bounds(xyz)[0].astype(np.float64), dtype=np.float32)
 
 
 def cells(xyz: F32, feat: F32, size: float) -> Cells:
@@ -68,7 +69,7 @@ def cells(xyz: F32, feat: F32, size: float) -> Cells:
     Cells are numbered in Morton order and means are float64 sums, so the order of the points changes nothing but rounding.
     Raises: ValueError when the cloud needs more than 2^21 cells along an axis.
     """
-    spans = np.floor(xyz.max(axis=0).astype(np.float64) / size) + 1
+    spans = np.floor(bounds(xyz)[1].astype(np.float64) / size) + 1
     if spans.max() > 2**BITS:
         raise ValueError(
             f"cells of {size} m in a cloud of {spans.max() * size:.6g} m: more than 2^{BITS} along an axis; use a larger length or check the units"

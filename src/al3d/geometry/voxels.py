@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from al3d.geometry.bounds import bounds
 from al3d.geometry.tree import check_cloud
 from al3d.types import F32, F64, I32, I64, Array
 
@@ -36,7 +37,7 @@ def voxelise(xyz: F32, rgb: F32, size: float) -> Voxels:
     check_cloud(xyz)
     if rgb.shape != xyz.shape:
         raise ValueError(f"one colour [red, green, blue] per point: xyz is {list(xyz.shape)}, rgb is {list(rgb.shape)}")
-    low, depth = centred_cube(xyz.min(axis=0), xyz.max(axis=0), size)
+    low, depth = centred_cube(*bounds(xyz), size)
     keys, of_point = np.unique(_keys_of_points(np.ascontiguousarray(xyz), low, size, 2**depth - 1), return_inverse=True)
     inverse = of_point.astype(np.int32)
     count = np.bincount(inverse, minlength=len(keys))
@@ -59,8 +60,9 @@ def centred_cube(low: Array, high: Array, size: float) -> tuple[F64, int]:
 
 def exact_mean(values: Array, group: I32, count: I64) -> F32:
     """The mean of values [N,D] per group, rounded once from an exact sum: f32[G,D], independent of the order of the rows."""
-    low = values.min(axis=0).astype(np.float64)
-    extent = float((values.max(axis=0) - low).max())
+    least, largest = bounds(values)
+    low = least.astype(np.float64)
+    extent = float((largest - low).max())
     scale = 2.0 ** np.floor(61 - np.log2(len(values)) - np.log2(extent)) if extent > 0 else 1.0
     sums = _fixed_point_sums(np.ascontiguousarray(values), group, low, min(scale, 2.0**52), len(count))
     means: F32 = (low + sums / min(scale, 2.0**52) / count[:, None]).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from al3d.geometry.bounds import bounds
 from al3d.types import F32, I32
 
 
@@ -19,8 +20,8 @@ def cell_ids(position: F32, size: float, scene_id: str, what: str = "voxel") -> 
     `size` in metres; the grid goes through the frame's origin.
     Raises: ValueError naming the scene when there are too many cells to number.
     """
-    low = np.floor(position.min(axis=0).astype(np.float64) / size)
-    span = np.floor(position.max(axis=0).astype(np.float64) / size) - low + 1
+    low, high = (np.floor(side.astype(np.float64) / size) for side in bounds(position))
+    span = high - low + 1
     if span.prod() >= 2.0**63 or np.abs(low).max() >= 2.0**52:
         raise ValueError(f"scene {scene_id!r}: {span.tolist()} {what}s of {size} m are too many to number; use a larger size or check the units of the scene")
     key = np.zeros(len(position), np.int64)
