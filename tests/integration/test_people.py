@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from al3d.annotate.training import next_round
 from al3d.compose import check_answerable, study_of
 from al3d.data.labels import LabelState
 from al3d.people.answers import Answer, Answers
@@ -99,6 +100,21 @@ def test_what_is_answered_is_enough_where_that_is_said(labelled_by, truth):
         known = heard.answer(query.scene, asked) != IGNORE
         assert np.array_equal(known, asked if query.rank < 9 else np.zeros_like(asked))
         assert np.array_equal(heard.answered(query.scene, asked), known)
+
+
+def test_rounds_in_the_background_wait_for_answers_of_their_own(labelled_by, truth):
+    """What `al3d annotate --train` does: each call trains on what is answered and buys; without a new answer it trains nothing."""
+    study = labelled_by("rounds.n=1")
+    folder = study.folder.path
+    run(study)
+    answer_as_they_are(folder, study.store, truth, 8)
+    next_round(str(folder))
+    assert study.folder.metrics(0).is_file() and study.labels.rounds == 2
+    next_round(str(folder))
+    assert study.labels.rounds == 2 and not frozen_file(folder, 1).exists()
+    answer_as_they_are(folder, study.store, truth)
+    next_round(str(folder))
+    assert study.folder.metrics(1).is_file() and study.labels.rounds == 3
 
 
 def test_late_answers_and_corrections_count_from_the_next_round_on(labelled_by, truth, outcome, tmp_path):

@@ -127,6 +127,7 @@ class Page:
             "pace": None if pace is None else round(pace, 1),
             "minutes": None if pace is None else math.ceil(left / pace),
             "bright": self.bright,
+            "model": self.run.model,
             "answers": [listed(answer) for answer in reversed(sitting.answers.history()) if answer.kind != "shown"][:LISTED],
         }
 

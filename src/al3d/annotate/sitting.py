@@ -39,7 +39,7 @@ class Shown:
 class Run:
     """What all sittings of a run share: its queries in the order of their worth, what they are about, and where answers go.
 
-    `read` reads the queries, `guess` what the model took them for; both again when the run has bought another round.
+    `read` reads the queries, `guess` what the model took them for; both again when the run has bought another round. `model` says how good the model is.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Run:
         self._read, self._guess, self._rounds = read, guess, -1
         self.queries: Sequence[Query] = ()
         self.guesses: Mapping[Key, int] = {}
+        self.model = ""
         self.refresh()
 
     def refresh(self) -> None:

@@ -13,7 +13,7 @@ from al3d.geometry.thin import thinned, trimmed_box
 from al3d.types import F32, F64, I64, Array
 
 #: The vertical field of view of the page's camera, in degrees, and how much of it a region takes.
-FIELD_OF_VIEW, SHARE = 50.0, 0.3
+FIELD_OF_VIEW, SHARE = 50.0, 0.2
 #: Where candidates stand: degrees above the horizon, and what looking from there costs in shares of the region that are seen.
 ELEVATIONS = {35.0: 0.0, 60.0: 0.03, 12.0: 0.05, 88.0: 0.1, -30.0: 0.4}
 AZIMUTHS = 8

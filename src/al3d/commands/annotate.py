@@ -28,9 +28,15 @@ from al3d.command import Command, Place, examples, plain_errors
     show_default=True,
     help="The share of the regions that a second person is asked about.",
 )
+@click.option(
+    "--train",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train in the background after every N new answers, and ask about what matters next.",
+)
 @click.option("--data", type=Place(), help="The folder of prepared data sets; the one that the run names otherwise.")
 @plain_errors()
-def command(run: Path, port: int, who: str | None, second: float, data: Path | None) -> None:
+def command(run: Path, port: int, who: str | None, second: float, train: int | None, data: Path | None) -> None:
     """Label the regions that RUN asks about, one after the other, the one that is worth most first.
 
     Prints the address of a page that only this machine reaches. Every answer is kept in RUN/answers as it is
@@ -38,4 +44,4 @@ def command(run: Path, port: int, who: str | None, second: float, data: Path | N
     """
     from al3d.annotate.command import annotate
 
-    annotate(run, data, port, who, second)
+    annotate(run, data, port, who, second, train)

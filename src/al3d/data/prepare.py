@@ -182,7 +182,7 @@ def _write_manifest(path: Path, source: Source, listed: dict[str, list[str]], gr
         unknown = [scene for scene in scenes if not meta[scene]["labelled"]]
         if unknown:
             shown = f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
-            words = f"{len(unknown)} of {len(scenes)} {split} scenes have no label at all ({shown}): a simulated oracle cannot answer there"
+            words = f"{len(unknown)} of {len(scenes)} {split} scenes have no label at all ({shown}): only people can answer there (oracle=people)"
             console.print(f"{source.name}: {words}", markup=False)
     write_json(path / "manifest.json", content)
 

@@ -104,7 +104,8 @@ def newest_frozen(run: Path, round_index: int) -> Path | None:
 def freeze(run: Path, store: Store, round_index: int, every: bool) -> str | None:
     """Keep the answers that round `round_index` trains on, all that there are up to now; None, or what is missing, in words.
 
-    With `every` all queries up to the round must be answered (unsure is an answer), without it a region of each of two classes is enough.
+    With `every` all queries up to the round must be answered (unsure is an answer), without it one of the round's own and a region of each of two
+    classes are enough.
     Raises: ValueError for an answer that names no class of the data set, or points that were not asked.
     """
     queries = [query for earlier in range(round_index + 1) for query in queries_of(run, store, earlier)]
@@ -179,6 +180,8 @@ def _missing(run: Path, round_index: int, queries: Sequence[Query], given: Mappi
     classes = classes_said(given.values())
     if every and len(given) < len(queries):
         return f"{head}; {label} (rounds.answered=any goes on with what is answered)"
+    if not every and not answered:
+        return f"{head}; {label}"
     if len(classes) < 2:
         named = f"only {classes[0]} is named" if classes else "no class is named"
         return f"{head}, but {named}: training needs a region of each of two classes; {label}"
