@@ -258,7 +258,8 @@ def _notes(looks: Sequence[Look]) -> list[str]:
 
 def _check_place(file: Path, link: Path) -> None:
     """Refuse to put a link where another file is. Raises: ValueError."""
-    for source, target in ((file, link), (label_file(file), label_file(link))[: 1 + (file.suffix.lower() == ".bin")]):
+    pairs = [(file, link), (label_file(file), label_file(link))] if file.suffix.lower() == ".bin" else [(file, link)]
+    for source, target in pairs if file.absolute() != link.absolute() else []:
         if target.is_file() and not target.is_symlink() and not (source.is_file() and filecmp.cmp(source, target, shallow=False)):
             raise ValueError(f"{target} is a file that would be lost, where a link to {source} belongs: choose another --out")
 
