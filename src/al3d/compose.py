@@ -36,6 +36,7 @@ from al3d.for_probes import check_probe, ranks_of
 from al3d.identity import Tree, chosen_methods, data_source, identity_of, is_probe
 from al3d.learn.evaluation import Evaluation
 from al3d.learn.on_device import check_compute, device_of
+from al3d.people.exchange import check_names
 from al3d.probes.description import Kept
 from al3d.probes.fit import Fitted
 from al3d.rounds import Plan, Study
@@ -90,7 +91,7 @@ def study_of(config: DictConfig, source: Source | None = None) -> Study:
     folder = run_folder(config, identity)
     tree = plain(config)
     execution = {key: tree["trainer"][key] for key in EXECUTION} | {"n": plan.n, "logger": sorted(tree["logger"]), "engine": engine}
-    check_asked(oracle, seed, method, ranks_of(config))
+    check_asked(oracle, seed, method, ranks_of(config), store.classes.names)
     if oracle.simulated and LabelState(folder.path, store).rounds == 0:
         check_answerable(store)
     execution["device"] = device_of(config.trainer.accelerator).type
@@ -359,13 +360,14 @@ def check_answerable(store: Store) -> None:
         )
 
 
-def check_asked(oracle: Oracle, seed: Acquirer, method: Acquirer, ranks: int) -> None:
+def check_asked(oracle: Oracle, seed: Acquirer, method: Acquirer, ranks: int, names: Sequence[str]) -> None:
     """Refuse what people cannot answer, and what cannot wait for them. Raises: ValueError with the way out."""
     if oracle.simulated:
         return
     for group, chosen in (("seed", seed), ("acquire", method)):
         if chosen.unit.name == "scene":
             raise ValueError(f"{group}={chosen.name} asks for whole scenes, which no single click answers: choose regions, unit@{group}.unit=supervoxel")
+    check_names(names)
     if ranks > 1:
         raise ValueError(f"oracle=people stops to wait for answers, and cannot with {ranks} processes: set trainer.devices=1 trainer.num_nodes=1")
 

@@ -57,6 +57,11 @@ def is_probe(config: DictConfig) -> bool:
     return "descriptions" in config.net
 
 
+def is_people(config: DictConfig) -> bool:
+    """Whether people answer: they say classes by name, and scans without labels do not tell which ones there are."""
+    return str(config.oracle["_target_"]).endswith(".PeopleOracle")
+
+
 def chosen_methods(config: DictConfig) -> tuple[Acquirer, Acquirer, Plan]:
     """Seed, method and plan: built before any data is read, so that a wrong option costs no time."""
     with unwrapped(ValueError, OSError):
@@ -108,6 +113,7 @@ def identity_of(config: DictConfig, store: Store, methods: Mapping[str, Acquirer
         "learner": learner,
         "rounds": rounds,
         "oracle": tree["oracle"],
+        **({"classes": list(store.classes.names)} if is_people(config) else {}),
         **({"eval": evaluation} if evaluation else {}),
         "precision": tree["trainer"]["precision"],
         "rng": tree["rng"],

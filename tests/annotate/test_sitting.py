@@ -1,6 +1,7 @@
 """A person's sitting, driven by what keys do: what is shown next, what is recorded, what two people are shown."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -256,3 +257,13 @@ def test_an_answer_that_cannot_be_kept_is_not_taken_for_given(run, monkeypatch):
 def test_a_share_that_is_none(run_folder, tiny_store, second):
     with pytest.raises(ValueError, match="0..1"):
         opened(run_folder, tiny_store, second)
+
+
+def test_a_run_whose_rounds_are_gone_is_not_taken_for_answered(run):
+    anna = Sitting(run, "anna")
+    shutil.rmtree(run.folder)
+    with pytest.raises(ValueError, match="rounds that were asked are gone"):
+        run.refresh()
+    with pytest.raises(FileNotFoundError, match="the answer was not kept"):
+        anna.give(0)
+    assert shown(anna) == ("t_1", 0) and not run.folder.exists()

@@ -102,3 +102,20 @@ def test_folders_that_cannot_be_described(tmp_path):
     with pytest.raises(ValueError, match="look like degrees"):
         start(tmp_path / "degrees", ["a", "b"])
     assert not list(tmp_path.glob("*-al3d"))
+
+
+def test_a_data_set_among_its_scans_is_not_scanned_again(tmp_path):
+    ply(tmp_path / "room.ply", room())
+    for _ in range(2):
+        out, _ = start(tmp_path, ["floor", "box"], tmp_path / "mine", force=True)
+        assert read_card(out / "dataset.yaml").splits["train"] == ("room",)
+
+
+def test_no_file_of_a_data_set_is_replaced_by_a_link(tmp_path):
+    ply(tmp_path / "scans" / "room.ply", room())
+    mine = tmp_path / "mine" / "scenes" / "room.ply"
+    ply(mine, room(1))
+    before = mine.read_bytes()
+    with pytest.raises(ValueError, match=r"room.ply is a file that would be lost"):
+        start(tmp_path / "scans", ["floor", "box"], tmp_path / "mine", force=True)
+    assert mine.read_bytes() == before and not mine.is_symlink() and not (tmp_path / "mine" / "dataset.yaml").exists()

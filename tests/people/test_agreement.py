@@ -28,3 +28,10 @@ def test_pairs_are_of_queries_that_both_named(tmp_path):
     assert twice_answered(answers) == [("box", "ball"), ("box", "box"), ("ball", "box")]
     answers.record(Answer("cleo", "undo", 0, "a", 0))
     assert twice_answered(answers) == [("box", "ball")]
+
+
+def test_files_are_no_second_opinion(tmp_path):
+    answers = Answers(tmp_path)
+    answers.record(Answer("anna", "class", 0, "a", 0, class_name="box"))
+    answers.record(Answer("ben", "class", 0, "a", 0, class_name="ball", source="import:a.ply"))
+    assert twice_answered(answers) == []

@@ -103,3 +103,25 @@ def test_several_processes_write_at_once(tmp_path):
 def test_what_is_no_answer(wrong, words):
     with pytest.raises(ValueError, match=words):
         Answer(**{"who": "anna", "kind": "class", "round": 0, "scene": "room", "unit": 7, "class_name": "ground", **wrong})
+
+
+def test_an_edited_file_is_read_anew(tmp_path):
+    answers = Answers(tmp_path)
+    for unit in range(3):
+        answers.record(said(unit))
+    lines = answers.file.read_text().splitlines(keepends=True)
+    with answers.file.open("a") as file:
+        file.write(lines[0] + "nonsense\n")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="line 5 is no answer"):
+            answers.refresh()
+    answers.file.write_text(lines[1])
+    answers.refresh()
+    assert [event.unit for event in answers.history()] == [1]
+
+
+def test_a_run_that_is_gone_is_not_made_again(tmp_path):
+    answers = Answers(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="the folder of the run is gone, the answer was not kept"):
+        answers.record(said())
+    assert not (tmp_path / "run").exists()

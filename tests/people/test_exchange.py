@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
 from al3d.data.labels import LabelState
-from al3d.people.answers import Answer, Answers
-from al3d.people.exchange import UNSET, Asked, export_queries
+from al3d.people.answers import Answer, Answers, Part
+from al3d.people.exchange import UNSET, Asked, check_names, export_queries
 from al3d.people.imports import import_answers
 from al3d.people.queries import points_of, queries_of
 
@@ -242,3 +242,31 @@ def test_a_garbled_file_is_refused_by_name_or_says_the_same(asked_run, tiny_stor
         assert said <= set(tiny_store.classes.names)
         if key[1] != "t_1" and kind != "csv":
             assert answer.class_name == (None if word == "unsure" else word)
+
+
+def test_a_correction_since_outlives_the_same_file(asked_run, tiny_store, tmp_path):
+    files = edited(asked_run, tiny_store, tmp_path, "ply")
+    import_answers(asked_run, tiny_store, files, "anna")
+    Answers(asked_run).record(Answer("bert", "class", 0, "t_2", 1, "ball"))
+    assert import_answers(asked_run, tiny_store, files, "anna") == 0
+    assert Answers(asked_run).current()[0, "t_2", 1].class_name == "ball"
+
+
+def test_parts_that_leave_points_out_come_back_the_same(asked_run, tiny_store, tmp_path):
+    query = queries_of(asked_run, tiny_store, 0)[0]
+    points = points_of(query, LabelState(asked_run, tiny_store)).tolist()
+    Answers(asked_run).record(Answer("anna", "parts", 0, query.scene, query.unit, parts=(Part("box", tuple(points[:3])),)))
+    assert import_answers(asked_run, tiny_store, export_queries(asked_run, tiny_store, tmp_path), "bert") == 0
+
+
+def test_an_answer_of_no_class_is_named_when_queries_are_written(asked_run, tiny_store, tmp_path):
+    Answers(asked_run).record(Answer("anna", "class", 0, "t_2", 1, "sofa"))
+    with pytest.raises(ValueError, match="anna answered sofa, which is no class"):
+        export_queries(asked_run, tiny_store, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "unsure", "parts", " box", "a  b", "a\nb"])
+def test_class_names_that_answers_cannot_carry(name):
+    check_names(["box", "grand piano"])
+    with pytest.raises(ValueError, match="which answers mean something by"):
+        check_names(["box", name])

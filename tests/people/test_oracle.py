@@ -118,3 +118,34 @@ def test_counts_are_those_of_the_labels(asked_run, tiny_store, words):
     purchases = json.loads(frozen_file(asked_run, 1).read_text())["purchases"]
     assert np.sum([one["class_points"] for one in purchases], axis=0).tolist() == counts.tolist()
     assert sum(one["unknown_points"] for one in purchases) == sum(query.points for query in queries) - counts.sum()
+
+
+def test_a_round_that_nobody_answered_waits_although_any_answer_is_enough(asked_run, tiny_store):
+    first, second, third = queries_of(asked_run, tiny_store, 0)
+    say(asked_run, first, "box")
+    say(asked_run, second, "ball")
+    assert freeze(asked_run, tiny_store, 0, False) is None
+    assert "round 1: 0 of 2 answered, and nothing else since" in freeze(asked_run, tiny_store, 1, False)
+    assert not frozen_file(asked_run, 1).exists()
+    say(asked_run, third, "ball")
+    assert freeze(asked_run, tiny_store, 1, False) is None
+
+
+def test_one_region_of_two_classes_is_not_enough(asked_run, tiny_store):
+    query = queries_of(asked_run, tiny_store, 0)[0]
+    points = points_of(query, LabelState(asked_run, tiny_store)).tolist()
+    parts = (Part("box", tuple(points[:3])), Part("ball", tuple(points[3:])))
+    Answers(asked_run).record(Answer("anna", "parts", 0, query.scene, query.unit, parts=parts))
+    assert "only one region has a class" in freeze(asked_run, tiny_store, 0, False)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"answers": [{"who": "anna"}]}', "sofa", b"\xff\xfe"])
+def test_a_damaged_frozen_file_is_named(asked_run, tiny_store, content):
+    for query, name in zip(queries_of(asked_run, tiny_store, 0), ("box", "ball", None), strict=True):
+        say(asked_run, query, name)
+    freeze(asked_run, tiny_store, 0, True)
+    file = frozen_file(asked_run, 0)
+    whole = file.read_bytes()
+    file.write_bytes(content if isinstance(content, bytes) else whole.replace(b"ball", b"sofa") if content == "sofa" else content.encode())
+    with pytest.raises(ValueError, match=r"frozen-00.json: does not say what the round was trained on .*put it back from a copy"):
+        PeopleOracle(tiny_store).heard(asked_run, 0).answer("t_1", np.ones(tiny_store.sizes["t_1"], bool))

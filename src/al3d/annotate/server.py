@@ -121,7 +121,11 @@ class Server:
     async def _talk(self, connection: sockets.ServerConnection, query: dict[str, list[str]]) -> None:
         who = (query.get("who") or [self.who])[0].strip()[:NAME] or self.who
         view = (query.get("view") or [""])[0]
-        page = await self._work(lambda: Page(self.run, self.scenery, who))
+        try:
+            page = await self._work(lambda: Page(self.run, self.scenery, who))
+        except (ValueError, OSError) as error:
+            await connection.send(json.dumps({"error": str(error)}))
+            return
         own = Open(self, page, connection)
         self.open[view] = own
         try:
@@ -158,7 +162,7 @@ class Open:
         """Answer what the browser says until it is gone."""
         ticking = asyncio.create_task(self._tick())
         try:
-            await self.tell(await self._do(self.page.state))
+            await self._act(self.page.state)
             async for message in self.connection:
                 await self._answer(message)
         except ConnectionClosed:
@@ -175,7 +179,7 @@ class Open:
             self.page.attach(screen)
             return self.page.state()
 
-        await self.tell(await self._do(attached))
+        await self._act(attached)
 
     async def tell(self, state: State) -> None:
         """Send what the page should say, unless it says it already."""
@@ -192,9 +196,21 @@ class Open:
             said = json.loads(message) if len(message) <= LONGEST else None
             if not isinstance(said, dict):
                 raise ValueError("a page sends small JSON objects")
-            await self.tell(await self._do(lambda: self.page.act(said)))
-        except (ValueError, OSError, RecursionError) as error:
-            self._said = ""
+        except (ValueError, RecursionError) as error:
+            await self._complain(error)
+            return
+        await self._act(lambda: self.page.act(said))
+
+    async def _act(self, what: Callable[[], State]) -> None:
+        """Do something and tell the page, or tell it why that cannot be."""
+        try:
+            await self.tell(await self._do(what))
+        except (ValueError, OSError) as error:
+            await self._complain(error)
+
+    async def _complain(self, error: Exception) -> None:
+        self._said = ""
+        with suppress(ConnectionClosed):
             await self.connection.send(json.dumps({"error": str(error)}))
 
     async def _do(self, what: Callable[[], State]) -> State:
@@ -203,15 +219,12 @@ class Open:
             return state
 
     def _from_thread(self, what: Callable[[], State]) -> None:
-        async def act() -> None:
-            await self.tell(await self._do(what))
-
-        asyncio.run_coroutine_threadsafe(act(), self._loop)
+        asyncio.run_coroutine_threadsafe(self._act(what), self._loop)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            await self.tell(await self._do(self.page.tick))
+            await self._act(self.page.tick)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from zlib import crc32
 
 import numpy as np
@@ -53,18 +54,21 @@ class Run:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.classes, self.points_of, self.second, self.clock = folder, classes, points_of, second, clock
-        self._read, self._guess, self._rounds = read, guess, -1
+        self._read, self._guess, self._rounds, self._guard = read, guess, -1, Lock()
         self.queries: Sequence[Query] = ()
         self.guesses: Mapping[Key, int] = {}
         self.model = ""
         self.refresh()
 
     def refresh(self) -> None:
-        """See what the run asks by now."""
-        rounds = sum(1 for _ in self.folder.glob("labels-*/manifest.json"))
-        if rounds != self._rounds:
-            queries = self._read()
-            self.queries, self.guesses, self._rounds = queries, self._guess(queries), rounds
+        """See what the run asks by now; several threads may. Raises: ValueError when what it asked is gone."""
+        with self._guard:
+            rounds = sum(1 for _ in self.folder.glob("labels-*/manifest.json"))
+            if rounds < self._rounds:
+                raise ValueError(f"{self.folder}: rounds that were asked are gone: end al3d annotate and start it again")
+            if rounds != self._rounds:
+                queries = self._read()
+                self.queries, self.guesses, self._rounds = queries, self._guess(queries), rounds
 
     def wants_second(self, query: Query) -> bool:
         """Whether a second person is asked about a query, too; the same ones for everybody."""

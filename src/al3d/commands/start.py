@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -26,4 +27,4 @@ def command(scans: Path, classes: str, out: Path | None, force: bool) -> None:
     for note in notes:
         click.echo(f"note: {note}")
     click.echo(f"wrote {folder / 'dataset.yaml'}: look at it, then ask what to label first:")
-    click.echo(f"  al3d train experiment=label dataset.root={folder}")
+    click.echo(f"  al3d train experiment=label {shlex.quote(f'dataset.root={folder}')}")

@@ -139,9 +139,11 @@ def find_store(run: Path, data: Path | None = None) -> Store:
     Raises: FileNotFoundError naming the data set and the folder when it is not there, as after preparing other raw files or another grid.
     """
     name, wanted = data_of(run)
+    classes = read_json(run / "identity.json")["identity"].get("classes")  # people's runs: scans without labels are the same under other class names
     folder = _data_folder(run) if data is None else data
     for file in sorted(folder.glob("*/manifest.json")):
-        if read_json(file).get("data_hash") == wanted:
+        content = read_json(file)
+        if content.get("data_hash") == wanted and content["classes"] == (classes or content["classes"]):
             return Store(file.parent)
     there = ", ".join(file.parent.name for file in sorted(folder.glob("*/manifest.json"))) or "nothing"
     raise FileNotFoundError(

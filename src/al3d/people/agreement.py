@@ -24,7 +24,12 @@ def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
 
 
 def twice_answered(answers: Answers, people: Iterable[str] | None = None) -> list[tuple[str, str]]:
-    """The classes that two people gave to the same query, a pair for every two of them, in the order of their names; unsure and parts are left out."""
+    """The classes that two people gave to the same query, a pair for every two of them, in the order of their names.
+
+    Unsure and parts are left out, and so are files: they go out with the answers of others, and what agrees with those is not recorded.
+    """
     names = sorted({event.who for event in answers.history()} if people is None else people)
-    given = {who: {key: answer.class_name for key, answer in answers.of(who).items() if answer.class_name is not None} for who in names}
+    given = {
+        who: {key: answer.class_name for key, answer in answers.of(who).items() if answer.class_name is not None and answer.source == "page"} for who in names
+    }
     return [(given[one][key], given[other][key]) for one, other in combinations(names, 2) for key in sorted(given[one].keys() & given[other].keys())]

@@ -74,12 +74,17 @@ class Answers:
     def __init__(self, run: Path) -> None:
         self.file = Path(run) / "answers" / "events.jsonl"
         self._history: list[Answer] = []
-        self._read, self._lines = 0, 0
+        self._read, self._lines, self._node = 0, 0, 0
         self.refresh()
 
     def record(self, answer: Answer) -> None:
-        """Append one event; it is on the disk when this returns. Raises: DiskFull naming the file when there is no space left."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        """Append one event; it is on the disk when this returns.
+
+        Raises: DiskFull naming the file when there is no space left; FileNotFoundError when the run's folder is gone.
+        """
+        if not self.file.parent.parent.is_dir():
+            raise FileNotFoundError(f"{self.file.parent.parent}: the folder of the run is gone, the answer was not kept")
+        self.file.parent.mkdir(exist_ok=True)
         line = json.dumps(written(answer), ensure_ascii=False) + "\n"
         try:
             _append(self.file, line.encode())
@@ -88,19 +93,20 @@ class Answers:
         self.refresh()
 
     def refresh(self) -> None:
-        """See what was written since, by any process."""
+        """See what was written since, by any process; all of it anew when somebody has edited the file."""
         if not self.file.is_file():
             return
         with self.file.open("rb") as file:
+            now = os.fstat(file.fileno())
+            if now.st_ino != self._node or now.st_size < self._read:
+                self._history, self._read, self._lines, self._node = [], 0, 0, now.st_ino
             file.seek(self._read)
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]  # a line without its end is still being written, or never was
-        for line in whole.split(b"\n")[:-1]:
-            self._lines += 1
-            text = line.decode("utf-8", errors="replace")
-            if text and not text.endswith(CUT):
-                self._history.append(_event(self.file, self._lines, text))
-        self._read += len(whole)
+        texts = [line.decode("utf-8", errors="replace") for line in whole.split(b"\n")[:-1]]
+        lines = enumerate(texts, start=self._lines + 1)
+        self._history += [_event(self.file, number, text) for number, text in lines if text and not text.endswith(CUT)]
+        self._lines, self._read = self._lines + len(texts), self._read + len(whole)
 
     def current(self) -> dict[Key, Answer]:
         """What counts for each query: of everybody's last answers that were not taken back the newest one."""

@@ -14,7 +14,7 @@ from al3d.data.labels import LabelState
 from al3d.data.store import Store
 from al3d.files import read_json, whole_file
 from al3d.people.answers import Answer, Answers, Part
-from al3d.people.oracle import labels_of
+from al3d.people.oracle import check_answer, labels_of
 from al3d.people.queries import Query, points_of, queries_of
 from al3d.types import F64, I32, I64, IGNORE, Scene
 
@@ -54,8 +54,11 @@ class Asked:
         self.run, self.store, self.labels = run, store, LabelState(run, store)
         self.queries = [query for index in range(self.labels.rounds) for query in queries_of(run, store, index)]
         if not self.queries:
-            raise ValueError(f"{run}: nothing was asked yet: run train.py until it says that answers are missing")
+            raise ValueError(f"{run}: nothing was asked yet: run al3d train until it says that answers are missing")
         self.answers = Answers(run).current()
+        for query in self.queries:
+            if query.key in self.answers:
+                check_answer(self.answers[query.key], query, self.labels)
         self.scenes = sorted({query.scene for query in self.queries})
         self.run_number = int(str(read_json(run / "identity.json")["hash"])[:6], 16)
 
@@ -82,6 +85,15 @@ class Asked:
         return "" if answer is None else answer.class_name or answer.kind
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Refuse class names that a table of answers cannot carry. Raises: ValueError."""
+    wrong = [name for name in names if name in ("", "parts", UNSURE) or name != " ".join(name.split())]
+    if wrong:
+        raise ValueError(
+            f"classes: {', '.join(map(repr, wrong))}: not empty, parts or unsure, which answers mean something by, nor with more than single spaces"
+        )
+
+
 def export_queries(run: Path, store: Store, out: Path, kind: str = "ply") -> list[Path]:
     """Write what a run asks, with what was answered, into a folder: a file a scene, or one table; and `classes.csv`, the numbers of the classes.
 
@@ -90,6 +102,8 @@ def export_queries(run: Path, store: Store, out: Path, kind: str = "ply") -> lis
     if kind not in KINDS:
         raise ValueError(f"format {kind!r} is not one of {', '.join(KINDS)}")
     asked = Asked(run, store)
+    if kind == "las" and LAS_FIRST + len(store.classes) > 255:
+        raise ValueError(f"{len(store.classes)} classes do not fit into the classification of LAS, which has numbers up to 255: choose another format")
     files = [_write_table(asked, out / "queries.csv")] if kind == "csv" else [_write_scene(asked, name, out, kind) for name in asked.scenes]
     _write_rows(out / "classes.csv", ("class", "number", "las", "label"), _class_rows(asked))
     return files
@@ -252,9 +266,10 @@ def same(one: Answer | None, other: Answer) -> bool:
     return one is not None and (one.kind, one.class_name) == (other.kind, other.class_name) and _pieces(one) == _pieces(other)
 
 
-def _pieces(answer: Answer) -> dict[str | None, set[int]]:
-    """The points of each class of an answer in parts."""
-    found: dict[str | None, set[int]] = {}
+def _pieces(answer: Answer) -> dict[str, set[int]]:
+    """The points of each class of an answer in parts; what no part has nobody could tell, as if a part said so."""
+    found: dict[str, set[int]] = {}
     for part in answer.parts:
-        found.setdefault(part.class_name, set()).update(part.points)
+        if part.class_name is not None:
+            found.setdefault(part.class_name, set()).update(part.points)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,17 @@ def import_answers(run: Path, store: Store, files: Sequence[Path], who: str) -> 
             wrong += str(error).splitlines()
     if wrong:
         raise ValueError("\n  ".join(["nothing was recorded, since", *wrong]))
-    new = [answer for key, answer in found.items() if not same(asked.answers.get(key), answer)]
     answers = Answers(run)
+    read = {event.key: event for event in answers.history() if event.source.startswith("import:")}
+    new = [answer for key, answer in found.items() if not (same(asked.answers.get(key), answer) or _read_before(read.get(key), answer, asked))]
     for answer in new:
         answers.record(answer)
     return len(new)
+
+
+def _read_before(earlier: Answer | None, answer: Answer, asked: Asked) -> bool:
+    """Whether the same file said the same when it was read last, so that it is no word against what stands since."""
+    return same(earlier, answer) and earlier is not None and earlier.source == answer.source and answer.key in asked.answers
 
 
 def read_answers(asked: Asked, path: Path, who: str) -> list[Answer]:
@@ -218,9 +225,9 @@ def _label_file(asked: Asked, path: Path) -> tuple[str, I64]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a table, its delimiter a comma or, as spreadsheets of some countries write it, a semicolon."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
         head = text.partition("\n")[0]
-        return list(csv.DictReader(text.splitlines(), delimiter=";" if ";" in head and "," not in head else ",", strict=True))
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in head and "," not in head else ",", strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: is no table of UTF-8 text ({error}): save it as CSV again") from error
 

@@ -14,7 +14,7 @@ import numpy as np
 from al3d.data.labels import LabelState
 from al3d.data.oracle import SimulatedOracle
 from al3d.data.store import Store
-from al3d.files import read_json, whole_file
+from al3d.files import whole_file
 from al3d.people.answers import Answer, Answers, answer_of, written
 from al3d.people.queries import Query, points_of, queries_of
 from al3d.types import I32, I64, IGNORE, U8, Bool
@@ -84,8 +84,7 @@ class PeopleOracle:
         """The frozen answers of each scene."""
         file = None if self.run is None else newest_frozen(self.run, self.round_index)
         found: dict[str, list[Answer]] = {}
-        for said in [] if file is None else read_json(file)["answers"]:
-            answer = answer_of(said)
+        for answer in () if file is None else frozen_answers(file, self.store.classes.names):
             found.setdefault(answer.scene, []).append(answer)
         return found
 
@@ -101,18 +100,35 @@ def newest_frozen(run: Path, round_index: int) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def frozen_answers(file: Path, names: Sequence[str]) -> list[Answer]:
+    """The answers that a round was trained on. Raises: ValueError with the file and the way out when it is damaged, or of other classes than `names`."""
+    try:
+        answers = [answer_of(said) for said in json.loads(file.read_text(encoding="utf-8"))["answers"]]
+        unknown = [name for name in classes_said(answers) if name not in names]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is no class ({', '.join(names)})")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        words = f"{file}: does not say what the round was trained on ({type(error).__name__}: {error})"
+        raise ValueError(f"{words}: put it back from a copy, or delete it and the folders of its round and later ones to train them anew") from error
+    return answers
+
+
 def freeze(run: Path, store: Store, round_index: int, every: bool) -> str | None:
     """Keep the answers that round `round_index` trains on, all that there are up to now; None, or what is missing, in words.
 
-    With `every` all queries up to the round must be answered (unsure is an answer), without it one of the round's own and a region of each of two
-    classes are enough.
+    With `every` all queries up to the round must be answered (unsure is an answer), without it two regions with two classes are enough, and
+    something that the round before was not trained on.
     Raises: ValueError for an answer that names no class of the data set, or points that were not asked.
     """
     queries = [query for earlier in range(round_index + 1) for query in queries_of(run, store, earlier)]
     answers = Answers(run).current()
     given = {query.key: answers[query.key] for query in queries if query.key in answers}
     own = [query for query in queries if query.round == round_index]
+    before = None if every or not own else newest_frozen(run, round_index - 1)
+    old = before is not None and [written(given[key]) for key in sorted(given)] == list(map(written, frozen_answers(before, store.classes.names)))
     words = _missing(run, round_index, queries, given, own, every)
+    if words is None and old:
+        words = f"round {round_index}: 0 of {len(own):,} answered, and nothing else since the round before; {_to_label(run)}"
     if words is not None:
         return words
     labels = LabelState(run, store)
@@ -176,16 +192,18 @@ def _missing(run: Path, round_index: int, queries: Sequence[Query], given: Mappi
     earlier = len(queries) - len(own) - (len(given) - answered)
     rest = f", {earlier:,} of earlier rounds are open" if earlier else ""
     head = f"round {round_index}: {answered:,} of {len(own):,} answered{rest}"
-    label = f"label with: al3d annotate {run}, then run the same command again"
+    label = _to_label(run)
     classes = classes_said(given.values())
     if every and len(given) < len(queries):
         return f"{head}; {label} (rounds.answered=any goes on with what is answered)"
-    if not every and not answered:
-        return f"{head}; {label}"
-    if len(classes) < 2:
-        named = f"only {classes[0]} is named" if classes else "no class is named"
+    if len(classes) < 2 or sum(bool(classes_said([answer])) for answer in given.values()) < 2:
+        named = f"only {classes[0]} is named" if len(classes) == 1 else "only one region has a class" if classes else "no class is named"
         return f"{head}, but {named}: training needs a region of each of two classes; {label}"
     return None
+
+
+def _to_label(run: Path) -> str:
+    return f"label with: al3d annotate {run}, then run the same command again"
 
 
 def _counted(run: Path, store: Store, labels: LabelState, round_index: int, given: Mapping[Any, Answer]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def points_of(query: Query, labels: LabelState) -> I64:
 
 def _table(folder: Path) -> pd.DataFrame:
     if not (folder / "manifest.json").is_file():
-        raise FileNotFoundError(f"{folder}: no such purchase: run train.py until the round is bought")
+        raise FileNotFoundError(f"{folder}: no such purchase: run al3d train until the round is bought")
     if not (folder / FILE).is_file():
         raise ValueError(f"{folder}: asked nobody: a run that people label was started with oracle=people")
     return pd.read_parquet(folder / FILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import re
@@ -65,8 +66,9 @@ def start(scans: Path, classes: Sequence[str], out: Path | None = None, force: b
     as `read_cloud` for a scan that cannot be read.
     """
     files = find_scans(scans)
-    names = _class_names(classes)
-    out = out or (scans if all(file.parent == scans / "scenes" for file in files) else scans.absolute().parent / f"{scans.absolute().name}-al3d")
+    names, scans = _class_names(classes), Path(os.path.abspath(scans))
+    files = [Path(os.path.abspath(file)) for file in files]
+    out = out or (scans if all(file.parent == scans / "scenes" for file in files) else scans.parent / f"{scans.name}-al3d")
     card = out / "dataset.yaml"
     if card.exists() and not force:
         raise ValueError(f"{card} is there already: it was not touched; --force writes it anew, --out FOLDER another one")
@@ -74,8 +76,11 @@ def start(scans: Path, classes: Sequence[str], out: Path | None = None, force: b
     looks = [look(file) for file in track(chosen, f"{scans.name}: look at", len(chosen))]
     notes = _notes(looks)
     text = card_text(out, names, scene_names(scans, files), looks)
-    for name, file in scene_names(scans, files).items():
-        _link(file, out / "scenes" / f"{name}{file.suffix.lower()}")
+    links = {out / "scenes" / f"{name}{file.suffix.lower()}": file for name, file in scene_names(scans, files).items()}
+    for link, file in links.items():
+        _check_place(file, link)
+    for link, file in links.items():
+        _link(file, link)
     with whole_file(card) as temporary:
         temporary.write_text(text, encoding="utf-8")
     read_card(card)
@@ -83,14 +88,18 @@ def start(scans: Path, classes: Sequence[str], out: Path | None = None, force: b
 
 
 def find_scans(scans: Path) -> list[Path]:
-    """Every point cloud file below a folder, sorted; hidden ones aside. Raises: FileNotFoundError; ValueError when there is none."""
+    """Every point cloud file below a folder, sorted; hidden ones aside, and links to others of them, as an earlier start makes them.
+
+    Raises: FileNotFoundError; ValueError when there is none.
+    """
     if not scans.is_dir():
         raise FileNotFoundError(f"{scans}: no such folder")
     inside = (path for path in sorted(scans.rglob("*")) if not any(part.startswith(".") for part in path.relative_to(scans).parts))
     files = [path for path in inside if path.suffix.lower() in READERS and path.is_file()]
     if not files:
         raise ValueError(f"{scans}: no file ending in {', '.join(READERS)} in it or below")
-    return files
+    own = {path.resolve() for path in files if not path.is_symlink()}
+    return [path for path in files if not (path.is_symlink() and path.resolve() in own)]
 
 
 def scene_names(scans: Path, files: Sequence[Path]) -> dict[str, Path]:
@@ -247,6 +256,14 @@ def _notes(looks: Sequence[Look]) -> list[str]:
     return [*notes, *([f"{labelled[0]} has labels already; with oracle=people they are not looked at"] if labelled else [])]
 
 
+def _check_place(file: Path, link: Path) -> None:
+    """Refuse to put a link where another file is. Raises: ValueError."""
+    pairs = [(file, link), (label_file(file), label_file(link))] if file.suffix.lower() == ".bin" else [(file, link)]
+    for source, target in pairs if file.absolute() != link.absolute() else []:
+        if target.is_file() and not target.is_symlink() and not (source.is_file() and filecmp.cmp(source, target, shallow=False)):
+            raise ValueError(f"{target} is a file that would be lost, where a link to {source} belongs: choose another --out")
+
+
 def _link(file: Path, link: Path) -> None:
     """Put a scan where the data set expects it: a link where the disk can, else a copy; with the labels beside a KITTI scan."""
     if file.absolute() == link.absolute():
@@ -254,6 +271,8 @@ def _link(file: Path, link: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     beside = [(label_file(file), label_file(link))] if file.suffix.lower() == ".bin" and label_file(file).is_file() else []
     for source, target in [(file, link), *beside]:
+        if target.is_file() and not target.is_symlink():
+            continue  # a copy of it is there
         target.unlink(missing_ok=True)
         try:
             os.symlink(source.resolve(), target)
