@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,13 +129,13 @@ def test_kmeans_finds_well_separated_groups_and_repeats_itself(mode):
 def test_kmeans_modes_and_seeds_are_passed_on(monkeypatch):
     calls = []
 
-    real = kmeans_module.KMeans
+    real = sklearn.cluster.KMeans
 
     def spy(*arguments, **values):
         calls.append((values.get("n_init"), values.get("random_state")))
         return real(*arguments, **values)
 
-    monkeypatch.setattr(kmeans_module, "KMeans", spy)
+    monkeypatch.setattr(sklearn.cluster, "KMeans", spy)
     for mode in ("fast", "paper"):
         kmeans_labels(blobs()[0], 5, mode, 3)
     assert calls == [(1, 3), (10, 3)]

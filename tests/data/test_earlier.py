@@ -150,7 +150,7 @@ def test_other_data_are_refused(mixed, tiny_store, tmp_path):
 def test_a_partition_that_is_gone_is_named_before_anything_is_bought(mixed, moved):
     shutil.rmtree(moved.path / "unit")
     earlier = Earlier(mixed.folder, data=moved.path.parent)
-    with pytest.raises(ValueError, match=r"scene 't_2' were bought by a partition that is gone .*run prepare\.py"):
+    with pytest.raises(ValueError, match=r"scene 't_2' were bought by a partition that is gone .*run al3d prepare"):
         earlier.check_store(moved, earlier)
     with pytest.raises(ValueError, match="a partition that is gone"):
         earlier(moved.scene("t_2"))

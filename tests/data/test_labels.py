@@ -180,7 +180,7 @@ def test_a_partition_that_is_gone_is_named(tmp_path):
     labels = LabelState(tmp_path / "run", store)
     labels.append({"a": [0], "b": [0]}, SUPERVOXEL, {})
     store.file(SUPERVOXEL, "a").unlink()
-    with pytest.raises(ValueError, match=r"scene 'a' .*partition that is gone .*a\.npy.*run prepare\.py"):
+    with pytest.raises(ValueError, match=r"scene 'a' .*partition that is gone .*a\.npy.*run al3d prepare"):
         labels.asked("a")
     assert labels.asked("b").any() and not labels.asked("c").any()
 

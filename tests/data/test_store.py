@@ -113,14 +113,14 @@ def test_extras_and_units(store):
 
 
 def test_what_is_missing_is_named(store, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"scene 'r_1': Slabs\(count=5.*was not prepared .*r_1\.npy\): run prepare\.py"):
+    with pytest.raises(FileNotFoundError, match=r"scene 'r_1': Slabs\(count=5.*was not prepared .*r_1\.npy\): run al3d prepare"):
         store.unit(Slabs(5), "r_1")
     with pytest.raises(FileNotFoundError, match=r"SurfaceVariation\(neighbours=11"):
         store.scene("r_1", [SurfaceVariation(11)])
     for call in (store.scene, store.inverse, lambda scene: store.unit(Slabs(), scene)):
         with pytest.raises(ValueError, match=r"rooms has no scene 'nowhere' \(4 scenes, such as 'r#3'\)"):
             call("nowhere")
-    with pytest.raises(FileNotFoundError, match=r"no manifest\.json\): run prepare\.py"):
+    with pytest.raises(FileNotFoundError, match=r"no manifest\.json\): run al3d prepare"):
         Store(tmp_path)
     write_json(tmp_path / "manifest.json", {"format": 0})
     with pytest.raises(ValueError, match=r"format 0, but this version reads 2"):

@@ -34,7 +34,7 @@ def labelled(file: Path, truth: np.ndarray) -> None:
 
 
 def test_the_commands_are_all_there() -> None:
-    assert [line.split()[1] for line in commands()] == ["start", "train", "queries", "answers", "train", "predict"]
+    assert [line.split()[1] for line in commands()] == ["start", "train", "annotate", "queries", "answers", "train", "predict"]
 
 
 @pytest.mark.slow
@@ -50,6 +50,8 @@ def test_every_command_works_in_its_order(tiny_root: Path, tmp_path: Path) -> No
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     said = []
     for line in commands():
+        if line.startswith("al3d annotate"):
+            continue  # stays until it is ended: tests/annotate/test_browser.py
         words = line.replace("al3d ", f"{shutil.which(sys.executable)} -m al3d ", 1)
         done = subprocess.run(words, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"

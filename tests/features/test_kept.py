@@ -127,7 +127,7 @@ def test_invalid_features_are_refused_and_not_kept(tiny_store, tmp_path, how, wo
     with pytest.raises(ValueError, match=words):
         keep_features(tiny_store, features, None, [name], Jobs())
     assert not tiny_store.features_file(features, name).exists()
-    with pytest.raises(FileNotFoundError, match=r"was not prepared .*run prepare\.py"):
+    with pytest.raises(FileNotFoundError, match=r"was not prepared .*run al3d prepare"):
         tiny_store.described(features, name)
 
 

@@ -16,7 +16,12 @@ from al3d.command import Command, Place, examples, plain_errors
 @click.argument("run", type=Place())
 @click.option("--out", type=Place(), required=True, help="Where the files go.")
 @click.option(
-    "--format", "kind", type=click.Choice(("ply", "las", "label", "pcd", "csv")), default="ply", show_default=True
+    "--format",
+    "kind",
+    type=click.Choice(("ply", "las", "label", "pcd", "csv")),
+    default="ply",
+    show_default=True,
+    help="What the other tool reads.",
 )
 @click.option("--data", type=Place(), help="The folder of prepared data sets; otherwise the run's own paths.data.")
 @plain_errors()

@@ -1,4 +1,4 @@
-"""Describe a folder of scans, so that labelling can begin: writes dataset.yaml."""
+"""Describe a folder of scans, so that labelling can begin."""
 
 from __future__ import annotations
 
