@@ -109,12 +109,13 @@ class Answers:
         self._lines, self._read = self._lines + len(texts), self._read + len(whole)
 
     def current(self) -> dict[Key, Answer]:
-        """What counts for each query: of everybody's last answers that were not taken back the newest one."""
-        found: dict[Key, Answer] = {}
-        for answer in self._standing(None):
-            found.pop(answer.key, None)
-            found[answer.key] = answer
-        return found
+        """What counts for each query: of everybody's last answers that were not taken back the newest that names a class, else the newest.
+
+        That one person cannot tell takes nothing away from another who can.
+        """
+        standing = self._standing(None)
+        unsure = {answer.key: answer for answer in standing if answer.kind == "unsure"}
+        return unsure | {answer.key: answer for answer in standing if answer.kind != "unsure"}
 
     def of(self, who: str) -> dict[Key, Answer]:
         """The last answer of one person to each query, those aside that were taken back."""
