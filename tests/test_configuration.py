@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from al3d.configuration import CONF, choices, composed, composing
+from al3d.command import CONF, choices
+from al3d.configuration import composed, composing
 
 
 @pytest.fixture

@@ -12,6 +12,17 @@ from typing import Any
 
 import click
 
+import al3d
+
+#: Where al3d's own choices are, a folder a group.
+CONF = Path(al3d.__file__).resolve().parent / "conf"
+
+
+def choices(group: str, config_dir: Path | None = None) -> list[Path]:
+    """The files of a group, al3d's own and those of `config_dir`, by name; names that begin with _ are no choices."""
+    folders = [CONF / group, *([] if config_dir is None else [config_dir / group])]
+    return sorted((file for folder in folders for file in folder.glob("*.yaml") if file.stem[0] != "_"), key=lambda file: file.stem)
+
 
 @contextmanager
 def plain_errors() -> Iterator[None]:

@@ -12,10 +12,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import al3d
 from al3d import launchers as launchers  # what conf/hydra/launcher refers to
+from al3d.command import CONF
 
-CONF = Path(al3d.__file__).resolve().parent / "conf"
 #: Makes a configuration from words; other arguments are those of `hydra.compose`.
 Compose: TypeAlias = Callable[..., DictConfig]
 
@@ -48,12 +47,6 @@ def searchpath(config_dir: Path) -> str:
     """Hydra's word for one more folder of choices."""
     place = str(config_dir.resolve()).replace("'", "\\'")
     return f"hydra.searchpath=['file://{place}']"
-
-
-def choices(group: str, config_dir: Path | None = None) -> list[Path]:
-    """The files of a group, al3d's own and those of `config_dir`, by name; names that begin with _ are no choices."""
-    folders = [CONF / group, *([] if config_dir is None else [config_dir / group])]
-    return sorted((file for folder in folders for file in folder.glob("*.yaml") if file.stem[0] != "_"), key=lambda file: file.stem)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

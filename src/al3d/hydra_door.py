@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-import al3d
-from al3d.command import examples
+from al3d.command import CONF, choices, examples
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-CONF = Path(al3d.__file__).resolve().parent / "conf"
 #: The groups that `--help` lists, with what each of them chooses.
 GROUPS = {
     "dataset": "the data set; dataset=folder is your own",
@@ -59,17 +57,12 @@ class HydraCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Choices, files of conf"):
-            formatter.write_dl([(f"{group}=", f"{words}: {', '.join(chosen_from(group))}") for group, words in GROUPS.items()])
+            formatter.write_dl([(f"{group}=", f"{words}: {', '.join(file.stem for file in choices(group))}") for group, words in GROUPS.items()])
         with formatter.section("Options"):
             formatter.write_dl(list(HYDRA.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(word) for word in completions(self.config_name, ctx.params["words"], incomplete)]
-
-
-def chosen_from(group: str) -> list[str]:
-    """The names of a group's choices."""
-    return sorted(file.stem for file in (CONF / group).glob("[!_]*.yaml"))
 
 
 def through_hydra(task: Callable[[DictConfig], None], name: str, words: Sequence[str] | None = None) -> None:

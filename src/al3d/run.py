@@ -143,14 +143,8 @@ class RunFolder:
         )
 
     def started_with(self, key: str) -> Any:
-        """What the first start that says so said of `key`, None where none does. A line that was cut off when a process was killed says nothing."""
-        file = self.path / "execution.jsonl"
-        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-            with suppress(json.JSONDecodeError):
-                start = json.loads(line)
-                if key in start:
-                    return start[key]
-        return None
+        """What the first start that says so said of `key`, None where none does."""
+        return next((start[key] for start in remarks(self.path / "execution.jsonl") if key in start), None)
 
     def log_execution(self, settings: Tree) -> None:
         """Append how this process was started: what may change between restarts."""
@@ -158,6 +152,15 @@ class RunFolder:
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "process": os.getpid(), **settings}, default=str)
         with (self.path / "execution.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def remarks(file: Path) -> list[dict[str, Any]]:
+    """The lines of an execution.jsonl, without one that was cut off when a process was killed; none where there is no file."""
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        with suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return [remark for remark in found if isinstance(remark, dict)]
 
 
 def features_name(method: Tree) -> str | None:

@@ -11,8 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from omegaconf import OmegaConf
 
+from al3d.command import CONF
 from al3d.compose import chosen_methods, data_source, identity_of
-from al3d.configuration import CONF, composing
+from al3d.configuration import composing
 from al3d.data.prepare import prepare
 from al3d.files import write_json
 from al3d.report.cells import cells, sweep

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from al3d.command import CONF
 from al3d.commands.tables import command
-from al3d.configuration import CONF
 from al3d.report import tables
 from al3d.report.tables import Row, lines_of, markdown, read_run, row_of, run_folders, table_names, table_rows
 

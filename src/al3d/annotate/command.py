@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,8 @@ def serve(server: Server, training: Training | None = None) -> None:
     where = f"{len(server.run.queries)} regions of {server.run.folder} are asked about at\n  {server.door.url}"
     console.print(f"{where}\nCtrl-C ends it; every answer is kept as it is given.", markup=False)
     try:
-        while not threading.Event().wait(TICK):
+        while True:
+            time.sleep(TICK)
             if training is not None:
                 training.tick()
     except KeyboardInterrupt:

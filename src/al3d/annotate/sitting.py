@@ -156,8 +156,8 @@ class Sitting:
 
     def left(self) -> list[Query]:
         """What this person could still be asked, in the order of its worth."""
-        by_key = self._people_by_query()
-        return [query for query in self.run.queries if self._open_for_me(query, by_key.get(query.key, frozenset()))]
+        people = self.answers.people()
+        return [query for query in self.run.queries if self._open_for_me(query, people.get(query.key, set()))]
 
     def counts(self) -> Counter[str]:
         """How many queries have each class (parts count for their classes); "unsure" beside them."""
@@ -227,16 +227,7 @@ class Sitting:
         self._times = self._times[:-1]
         self._open(known[last.key])
 
-    def _people_by_query(self) -> dict[Key, frozenset[str]]:
-        """Who has an answer to each query that stands."""
-        names = {event.who for event in self.answers.history()}
-        pairs = [(key, who) for who in names for key in self.answers.of(who)]
-        found: dict[Key, set[str]] = {}
-        for key, who in pairs:
-            found.setdefault(key, set()).add(who)
-        return {key: frozenset(people) for key, people in found.items()}
-
-    def _open_for_me(self, query: Query, people: frozenset[str]) -> bool:
+    def _open_for_me(self, query: Query, people: set[str]) -> bool:
         if not people:
             return True
         return self.who not in people and len(people) == 1 and self.run.wants_second(query)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from al3d.geometry.bounds import bounds
 from al3d.geometry.camera import in_view, project
 from al3d.rng import generator
 from al3d.types import F32, F64, I64, IGNORE, U8, Bool, Image, Scene, Source
@@ -125,16 +126,18 @@ def _measured(facts: Facts, scene: Scene, label: U8, classes: int) -> Facts:
     probes = np.sort(generator("check", "probes", scene.id).choice(len(scene), min(PROBES, len(scene)), replace=False))
     pictures = [_view(image, scene.xyz[probes], scene.feat[probes]) for image in scene.images]
     seen = [inside for _, inside in pictures if inside is not None]
+    lowest, highest = bounds(scene.feat)
+    low, high = bounds(scene.xyz)
     return replace(
         facts,
         points=len(scene),
         labelled=len(label) - int(counts[IGNORE]),
         classes=counts[:classes].astype(np.int64),
         strange=tuple(int(value) for value in np.flatnonzero(counts[classes:IGNORE]) + classes),
-        low=scene.feat.min(axis=0).astype(np.float64),
+        low=lowest.astype(np.float64),
         mean=scene.feat.mean(axis=0, dtype=np.float64),
-        high=scene.feat.max(axis=0).astype(np.float64),
-        extent=(scene.xyz.max(axis=0) - scene.xyz.min(axis=0)).astype(np.float64),
+        high=highest.astype(np.float64),
+        extent=(high - low).astype(np.float64),
         spacing=spacing(scene.xyz, probes),
         duplicates=duplicates(scene.xyz),
         sequence=scene.sequence,

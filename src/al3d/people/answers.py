@@ -121,6 +121,13 @@ class Answers:
         """The last answer of one person to each query, those aside that were taken back."""
         return {answer.key: answer for answer in self._standing(who)}
 
+    def people(self) -> dict[Key, set[str]]:
+        """Whose answers to each query stand."""
+        found: dict[Key, set[str]] = {}
+        for answer in self._standing(None):
+            found.setdefault(answer.key, set()).add(answer.who)
+        return found
+
     def history(self) -> list[Answer]:
         """Every event, in the order of the file."""
         return list(self._history)

@@ -30,9 +30,9 @@ from al3d.acquire.budget import Budget, Spent
 from al3d.acquire.callback import ActiveLearning
 from al3d.acquire.pool import Pool
 from al3d.acquire.reduce import join, load_units
-from al3d.command import unwrapped
+from al3d.command import choices, unwrapped
 from al3d.compose import study_of
-from al3d.configuration import choices, composing
+from al3d.configuration import composing
 from al3d.data.labels import LabelState
 from al3d.files import read_json, whole_file
 from al3d.geometry.camera import overview

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from al3d.command import missing_options
-from al3d.configuration import Compose, choices, composing
+from al3d.command import choices, missing_options
+from al3d.configuration import Compose, composing
 from al3d.files import whole_file
 from al3d.progress import console
 from al3d.report.published import SAME, Value, is_real, rows_for

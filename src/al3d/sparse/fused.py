@@ -71,9 +71,10 @@ def gradients(feat: Tensor, kernel: Tensor, pairs: KernelMap, grad: Tensor, need
     """
     if not _takes(feat):
         return loop.gradients(feat, kernel, pairs, grad, needed)
-    mirrored = pairs.center is not None
-    back = (kernel.flip(0) if mirrored else kernel).transpose(1, 2)
-    feat_grad = _convolved(grad, back, blocks_of(pairs, back=not mirrored)) if needed[0] else None
+    feat_grad = None
+    if needed[0]:
+        mirrored = pairs.center is not None
+        feat_grad = _convolved(grad, (kernel.flip(0) if mirrored else kernel).transpose(1, 2), blocks_of(pairs, back=not mirrored))
     return feat_grad, _kernel_gradient(feat, grad, blocks_of(pairs)) if needed[1] else None
 
 

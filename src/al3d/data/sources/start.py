@@ -20,6 +20,7 @@ from al3d.data.sources.cloud import Cloud
 from al3d.data.sources.folder import filled_scale
 from al3d.data.sources.formats import READERS, label_file, read_cloud
 from al3d.files import whole_file
+from al3d.geometry.bounds import bounds
 from al3d.progress import track
 from al3d.rng import generator
 from al3d.types import F64
@@ -121,7 +122,7 @@ def look(path: Path) -> Look:
     xyz = cloud.xyz[np.isfinite(cloud.xyz).all(axis=1)]
     if len(xyz) < 10:
         raise ValueError(f"{path}: has {len(xyz)} points with finite coordinates: take it out of the folder")
-    low, high = xyz.min(axis=0), xyz.max(axis=0)
+    low, high = bounds(xyz)
     tree = cKDTree(xyz - low, balanced_tree=False, compact_nodes=False)
     rows = generator("start", path.name).choice(len(xyz), min(POINTS, len(xyz)), replace=False)
     found = tree.query((xyz - low)[rows], k=min(12, len(xyz)))

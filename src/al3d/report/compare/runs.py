@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from al3d.report.fields import Fields
 from al3d.report.html import part_name
 from al3d.report.rounds import ALL_SEED, FREE_ROUNDS, RoundRecord, read_compared, read_identity, shared_from
+from al3d.run import remarks
 
 #: In these the runs of one data set may differ; `rounds.n` is no part of an identity.
 FREE = ("seed", "acquire", "pseudo", "rng")
@@ -131,7 +131,7 @@ def read_run(path: Path) -> StudyRun | None:
     if not records:
         return None
     gap = len(records) if len(records) < len(finished) else None
-    starts = tuple(_starts(path / "execution.jsonl"))
+    starts = tuple(remark for remark in remarks(path / "execution.jsonl") if "accelerator" in remark)
     planned = next((int(start["n"]) for start in reversed(starts) if isinstance(start.get("n"), int)), None)
     sources = {record.round: shared_from(path / f"round-{record.round:02d}") for record in records}
     shared = {round_: source for round_, source in sources.items() if source is not None}
@@ -183,21 +183,6 @@ def _check_identity(file: Path, identity: Tree) -> None:
         wrong = ["acquire.unit"]
     if wrong:
         raise ValueError(f"{file} has no {' and no '.join(map(repr, wrong))} that can be read: the folder was not made by al3d train")
-
-
-def _starts(path: Path) -> list[dict[str, Any]]:
-    """The lines of execution.jsonl about starts; other remarks, and a line that was cut off when a process was killed, are left out."""
-    if not path.is_file():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(values, dict) and "accelerator" in values:
-            found.append(values)
-    return found
 
 
 def _class_names(path: Path, count: int) -> tuple[str, ...]:
