@@ -132,3 +132,15 @@ def test_waiting_ends_with_the_file_or_with_its_name(tmp_path):
     wait_for(tmp_path / "there", seconds=0)
     with pytest.raises(TimeoutError, match=r"missing did not appear .*Run the same command again"):
         wait_for(tmp_path / "missing", seconds=0.02, interval=0.005)
+
+
+def test_a_run_remembers_what_it_started_with(tmp_path):
+    """The first start that says so counts; a line that a killed process left unfinished says nothing."""
+    folder = RunFolder(tmp_path / "run")
+    assert folder.started_with("products") is None
+    folder.log_execution({"took_over_from": "another"})
+    folder.log_execution({"products": "scipy"})
+    folder.log_execution({"products": "torch"})
+    with (folder.path / "execution.jsonl").open("a") as file:
+        file.write('{"products": "sci')
+    assert folder.started_with("products") == "scipy" and folder.started_with("devices") is None

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from al3d.compose import multiplying
+from al3d.run import RunFolder
 from al3d.sparse import blas
 
 
@@ -93,3 +95,11 @@ def test_a_library_that_is_not_there() -> None:
         blas.use("accelerate")
     blas.use("scipy")
     assert blas.taken().name == "scipy"
+
+
+def test_a_run_goes_on_with_the_library_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "fastest", lambda: "torch" if "torch" in blas.libraries() else "scipy")
+    folder = RunFolder(tmp_path)
+    first = multiplying(folder)
+    folder.log_execution({"products": "scipy"})
+    assert (first, multiplying(folder), blas.taken().name) == (blas.fastest(), "scipy", "scipy")
