@@ -36,7 +36,7 @@ def test_real_scans_through_two_rounds(tmp_path):
 def test_the_demo_in_an_empty_folder_stays_under_two_gigabytes(tmp_path):
     """No checkout beside it, as after installing a wheel; none of its processes may hold more."""
     with (tmp_path / "printed").open("w+") as printed:
-        process = subprocess.Popen([sys.executable, "-m", "al3d.demo"], cwd=tmp_path, stdout=printed, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([sys.executable, "-m", "al3d", "demo"], cwd=tmp_path, stdout=printed, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)  # of the process and of all that it has waited for
         printed.seek(0)
         text = printed.read()
