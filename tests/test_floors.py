@@ -17,7 +17,7 @@ SOURCE = REPOSITORY / "src" / "al3d"
 
 #: From the ground up. A module imports from its own floor and from lower ones; a part that is not named here fails.
 FLOORS = (
-    {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "configuration", "sweep", "launchers", "threads"},
+    {"types", "arrays", "locks", "rng", "run", "files", "progress", "command", "configuration", "sweep", "launchers", "threads", "trust"},
     {"sparse", "geometry", "units", "data.sources", "world"},
     {"nets", "data", "features", "probes", "people"},
     {"learn", "acquire"},

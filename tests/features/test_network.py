@@ -208,7 +208,7 @@ def test_wrong_options_are_refused(file, run):
     with pytest.raises(ValueError, match="is a file of weights: say which network it is for"):
         Network("network", str(file)).check(made_scene())
     (run / "config.yaml").write_text("name: something else\n")
-    with pytest.raises(ValueError, match="is not the configuration of a run"):
+    with pytest.raises(ValueError, match="config.yaml: is damaged, not the configuration of a run"):
         Network("network", str(run)).check(made_scene())
 
 

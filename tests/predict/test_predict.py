@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import MISSING, fields
@@ -12,6 +13,7 @@ import laspy
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from plyfile import PlyData
 
 from al3d.commands import predict as door
@@ -319,3 +321,19 @@ def test_what_the_command_says_are_the_defaults_of_the_options():
     said = {option.name: option.default for option in door.command.params}
     usual = {field.name: field.default for field in fields(Options) if field.default not in (MISSING, None, False)}
     assert said.items() >= {name: value for name, value in usual.items() if name not in ("chunk", "in_memory")}.items()
+
+
+def test_a_run_from_a_stranger_runs_nothing_and_makes_no_optimiser(tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    config, made = OmegaConf.load(run / "config.yaml"), tmp_path / "made"
+    config.learner.optimizer = {"_target_": "pathlib.Path.touch", "_args_": [str(made)]}
+    OmegaConf.save(config, run / "config.yaml")
+    assert not load(run).net.training and not made.exists()
+    for key in ("net.stranger", "dataset.source.stranger", "learner.loss.stranger"):
+        strange = copy.deepcopy(config)
+        OmegaConf.update(strange, key, {"_target_": "os.mkdir", "_args_": [str(made)]}, force_add=True)
+        OmegaConf.save(strange, run / "config.yaml")
+        with pytest.raises(ValueError, match=r"stranger: os\.mkdir.*--trust os"):
+            load(run)
+    assert not made.exists()

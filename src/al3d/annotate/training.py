@@ -6,14 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import DictConfig, OmegaConf
+from typing import Any
 
 from al3d.annotate.sitting import Run
 from al3d.files import read_json
 from al3d.people.answers import Answers
 from al3d.people.oracle import newest_frozen
+from al3d.trust import checked_config
 
 #: What a process of its own does: one round, with what is answered.
 ROUND = "import sys; from al3d.annotate.training import next_round; next_round(*sys.argv[1:])"
@@ -73,7 +72,7 @@ def next_round(run: str, data: str | None = None) -> None:
     from al3d.rounds import run as go_on
 
     with plain_errors():
-        config = cast(DictConfig, OmegaConf.load(Path(run) / "config.yaml"))
+        config = checked_config(Path(run))
         config.rounds.answered = "any"
         config.rounds.n = max(config.rounds.n, 1 + sum(1 for _ in Path(run).glob("labels-*/manifest.json")))
         config.paths.run = run

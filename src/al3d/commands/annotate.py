@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from al3d.command import Command, Place, examples, plain_errors
+from al3d.trust import trust_option
 
 
 @click.command(
@@ -35,6 +36,7 @@ from al3d.command import Command, Place, examples, plain_errors
     help="Train in the background after every N new answers, and ask about what matters next.",
 )
 @click.option("--data", type=Place(), help="The folder of prepared data sets; the one that the run names otherwise.")
+@trust_option
 @plain_errors()
 def command(run: Path, port: int, who: str | None, second: float, train: int | None, data: Path | None) -> None:
     """Label the regions that RUN asks about, one after the other, the one that is worth most first.

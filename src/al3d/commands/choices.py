@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from al3d.command import Command, Place, config_dir, examples, hydra_words, plain_errors
+from al3d.trust import trust_option
 
 
 @click.command(
@@ -33,6 +34,7 @@ from al3d.command import Command, Place, config_dir, examples, hydra_words, plai
 @click.option("--scene", help="The scene in the picture; otherwise the one in which most methods buy something.")
 @click.option("--out", type=Place(), help="Where choices.png, .csv, .md and agreement.csv go; RUN/choices otherwise.")
 @config_dir
+@trust_option
 @plain_errors()
 def command(
     run: Path,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from al3d.command import Command, Place, examples, plain_errors
+from al3d.trust import trust_option
 
 
 @click.command(
@@ -23,6 +24,7 @@ from al3d.command import Command, Place, examples, plain_errors
 )
 @click.option("--data", type=Place(), help="The folder of prepared data sets; otherwise the run's own paths.data.")
 @click.option("--partition", help="Which stored partition the regions are of, a folder name in the data set's unit/.")
+@trust_option
 @plain_errors()
 def command(run: Path, out: Path, round_index: int | None, data: Path | None, partition: str | None) -> None:
     """Write what RUN bought as lists of scans and regions, and as units.json, which seed=list and acquire=list read."""

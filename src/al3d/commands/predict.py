@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from al3d.command import Command, Place, examples, plain_errors
+from al3d.trust import trust_option
 
 
 class TileVoxels(click.ParamType[int | None]):
@@ -99,6 +100,7 @@ class Predict(Command):
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of this process.")
+@trust_option
 @plain_errors()
 def command(**options: Any) -> None:
     """Label scans with the network of a trained run. Options may be said as `key=value`, as train's are."""

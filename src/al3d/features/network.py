@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from al3d.data.batch import Voxeliser, Voxels
 from al3d.features.parts import Members, check_span, cut, members, members_of_parts
 from al3d.run import RunFolder
+from al3d.trust import check_parts, saved_config
 from al3d.types import F32, I32, IGNORE, Scene
 
 #: A part has at least so many voxels.
@@ -169,10 +170,9 @@ class Network:
     @cached_property
     def _saved(self) -> Mapping[str, Any]:
         """The run's configuration, read without following any path of it."""
-        saved = OmegaConf.to_container(OmegaConf.load(Path(self.run) / "config.yaml"), resolve=True)
-        if not isinstance(saved, dict) or not {"net", "dataset"} <= set(saved):
-            raise ValueError(f"{self.run}/config.yaml is not the configuration of a run (no net, no dataset)")
-        return {str(key): value for key, value in saved.items()}
+        saved = cast(dict[str, Any], OmegaConf.to_container(saved_config(Path(self.run)), resolve=True))
+        check_parts({"net": saved["net"]}, Path(self.run))
+        return saved
 
     @cached_property
     def _loaded(self) -> nn.Module:

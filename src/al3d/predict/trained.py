@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +25,7 @@ from al3d.predict.options import check_run
 from al3d.probes.fit import Fitted
 from al3d.probes.net import Describing
 from al3d.run import RunFolder
+from al3d.trust import check_parts, saved_config
 from al3d.types import IGNORE, ClassTable, Source
 
 #: The ids of the NYUv2 40-label set that the ScanNet benchmark asks for, by class.
@@ -107,7 +108,9 @@ def load(run: Path, round_index: int | None = None, root: Path | None = None, de
     `dataset.yaml` says what the classes are called and which way is up.
     Raises: FileNotFoundError or ValueError naming the file or the option, and the way out.
     """
-    config = _config(run)
+    check_run(run)
+    config = saved_config(run)
+    check_parts({"dataset": config.dataset.source, "net": config.net, "learner": _judging(config)}, run)
     folder, index = RunFolder(run), _round(run, round_index)
     checkpoint = folder.best(index) if _chooses(config) else folder.weights(index)
     if not checkpoint.is_file():
@@ -156,13 +159,11 @@ def finished_rounds(run: Path) -> list[int]:
     return sorted(index for index in rounds if RunFolder(run).weights(index).is_file())
 
 
-def _config(run: Path) -> DictConfig:
-    check_run(run)
-    file = run / "config.yaml"
-    try:
-        return cast(DictConfig, OmegaConf.load(file))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: is not YAML: run the same training command again, which writes it anew") from error
+def _judging(config: DictConfig) -> DictConfig:
+    """The learner without what only training needs: an optimiser and its schedule are never made here."""
+    learner: DictConfig = copy.deepcopy(config.learner)
+    learner.update({"optimizer": None, "schedule": "constant"})
+    return learner
 
 
 def _round(run: Path, wanted: int | None) -> int:
@@ -209,7 +210,7 @@ def _frame(card: Card | None, source: Source | None) -> Frame:
 
 def _network(config: DictConfig, checkpoint: Path, inputs: Inputs, classes: int) -> torch.nn.Module:
     net = partial(instantiate(config.net), len(inputs.names), classes)()
-    module = instantiate(config.learner)(net=net, classes=classes, rng=config.rng)
+    module = instantiate(_judging(config))(net=net, classes=classes, rng=config.rng)
     load_weights(module, checkpoint)
     module.correct_beside(checkpoint)
     predictor: torch.nn.Module = module.eval().predictor

@@ -56,6 +56,7 @@ from al3d.report.drawing import (
 from al3d.report.style import MUTED, settings
 from al3d.rounds import Study, fresh_module
 from al3d.run import RunFolder
+from al3d.trust import checked_config
 from al3d.types import F32, I32, I64, IGNORE, U8, Bool, Camera, ClassTable, Partitioner, Scene, Units
 
 #: What may be other than in the run: where its data are, and how the command is executed.
@@ -228,7 +229,7 @@ def run_config(folder: Path, overrides: Sequence[str]) -> DictConfig:
     file = folder / "config.yaml"
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing: give the folder that `al3d train` printed as `run folder`")
-    return cast(DictConfig, OmegaConf.merge(OmegaConf.load(file), OmegaConf.from_dotlist(list(overrides))))
+    return cast(DictConfig, OmegaConf.merge(checked_config(folder), OmegaConf.from_dotlist(list(overrides))))
 
 
 def composed(config: DictConfig, words: Sequence[str], percent: float, config_dir: Path | None = None) -> list[DictConfig]:

@@ -15,6 +15,7 @@ from al3d.data.labels import LabelState
 from al3d.data.store import mapped, partition_hash
 from al3d.files import read_json, whole_file, write_json
 from al3d.progress import console, track
+from al3d.trust import check_parts
 from al3d.types import I32, Bool
 
 #: The kinds of stored units that are what published code calls regions.
@@ -167,4 +168,5 @@ def _configured(run: Path) -> list[str]:
     """The hashes of the stored units that the run's method and seed ask for."""
     identity = read_json(run / "identity.json")["identity"]
     trees = [identity[part]["unit"] for part in ("acquire", "seed")]
+    check_parts({part: identity[part] for part in ("acquire", "seed")}, run)
     return [partition_hash(instantiate(tree)) for tree in trees if str(tree["_target_"]).startswith("al3d.units.")]
