@@ -512,3 +512,37 @@ def test_files_cut_anywhere_are_errors_or_fewer_points(sound, name):
         else:
             with pytest.raises(ValueError, match=name):
                 read_cloud(file)
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("kind", ["ply", "pcd"])
+def test_more_data_than_the_header_promises_is_named(kind, text, points, tmp_path):
+    file, columns = tmp_path / f"a.{kind}", points[["x", "y", "z"]]
+    rows = "".join(f"{x} {y} {z}\n" for x, y, z in columns).encode() if text else np.stack([points[axis] for axis in "xyz"], 1).tobytes()
+    if kind == "ply":
+        order, fields = "ascii" if text else "binary_little_endian", "".join(f"property float {axis}\n" for axis in "xyz")
+        head = f"ply\nformat {order} 1.0\nelement vertex %d\n{fields}end_header\n"
+    else:
+        head = f"FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS %d\nDATA {'ascii' if text else 'binary'}\n"
+    file.write_bytes((head % COUNT).encode() + rows + b"\n")
+    assert len(read_cloud(file)) == COUNT
+    file.write_bytes((head % (COUNT - 1)).encode() + rows)
+    with pytest.raises(ValueError, match=rf"a\.{kind}: holds more data than the 49 points that its header promises"):
+        read_cloud(file)
+
+
+def test_tables_of_laz_that_ask_for_more_than_the_file_holds_are_named(tmp_path):
+    file = tmp_path / "a.laz"
+    las = laspy.LasData(laspy.LasHeader(point_format=7, version="1.4"))
+    las.x = las.y = las.z = np.arange(50.0)
+    las.write(file)
+    assert len(read_cloud(file)) == 50
+    whole = file.read_bytes()
+    start = struct.unpack_from("<I", whole, 96)[0]
+    table = struct.unpack_from("<q", whole, start)[0]
+    for place, value in ((table + 4, b"\xff" * 4), (table, b"\x01"), (start, struct.pack("<q", 2**40)), (start, struct.pack("<q", 3))):
+        file.write_bytes(whole[:place] + value + whole[place + len(value) :])
+        with pytest.raises(ValueError, match=r"a\.laz: not a readable LAS file \(a table of"):
+            read_cloud(file)
+    file.write_bytes(whole[:start] + struct.pack("<q", -1) + whole[start + 8 :] + struct.pack("<q", table))
+    assert len(read_cloud(file)) == 50  # as writers leave it that cannot go back

@@ -338,7 +338,7 @@ def binary_ply(path: Path) -> BinaryPly | None:
     if header.order == "=" or not (header.first and header.plain):
         return None
     dtype = np.dtype(list(header.fields))
-    check_size(path, header.size, header.points, dtype.itemsize)
+    check_size(path, header.size, header.points, dtype.itemsize, last=header.last)
     return BinaryPly(dtype, header.points, header.size, header.order)
 
 

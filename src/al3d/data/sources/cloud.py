@@ -105,23 +105,36 @@ def readable(path: Path, what: str) -> Iterator[None]:
         raise ValueError(f"{path}: not {what} ({why}): it may be cut short; copy or write it again") from error
 
 
-def check_size(path: Path, start: int, points: int, width: int) -> None:
-    """Raises: ValueError when a file cannot hold `points` records of `width` bytes from byte `start` on; asked before memory is."""
+def check_size(path: Path, start: int, points: int, width: int, last: bool = False) -> None:
+    """Raises: ValueError when a file cannot hold `points` records of `width` bytes from byte `start` on; asked before memory is.
+
+    Nothing follows the `last` records: what is left by a writer that said too few, or other fields than it wrote, garbles all of them.
+    """
     held = max(0, path.stat().st_size - start) // max(width, 1)
     if held < points:
         raise ValueError(f"{path}: the file ends after {held} of {points} points: it was cut short; copy or write it again")
+    if last and held > points:
+        raise ValueError(f"{path}: {_more(points)} ({path.stat().st_size - start - points * width} bytes follow): {_WRITE_AGAIN}")
+
+
+#: What to do about files whose header is wrong; PCL 1.13 writes such PLY from clouds with colours of another kind than its own.
+_WRITE_AGAIN = "its header is wrong, so that no value can be relied on; write it again, with another program"
+
+
+def _more(points: int) -> str:
+    return f"holds more data than the {points} points that its header promises"
 
 
 #: Fields that hold a place.
 PLACES = ("x", "y", "z")
 
 
-def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.dtype[np.generic]]]) -> dict[str, Array]:
+def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.dtype[np.generic]]], last: bool = False) -> dict[str, Array]:
     """Read `rows` lines of numbers that follow the first `skip` lines of a text file: one array per field, of the field's type.
 
     Places stay float64 whatever their field promises: many programs write millimetres at map coordinates under a header that says float, whose
     steps there are a quarter of a metre and more.
-    Raises: ValueError with the file and the line that is short, long or not a number, or where the file ends too early.
+    Raises: ValueError with the file and the line that is short, long or not a number, or where the file ends too early, or goes on after the `last` lines.
     """
     if rows == 0:
         return {name: np.empty(0, dtype) for name, dtype in fields}
@@ -130,11 +143,15 @@ def read_table(path: Path, skip: int, rows: int, fields: Sequence[tuple[str, np.
     try:
         with path.open(encoding="latin-1") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about blank lines and empty files, which are told apart below
-            table = np.loadtxt(islice(file, skip, None), dtype=np.float64, comments=None, max_rows=rows, ndmin=2)
+            lines = islice(file, skip, None)
+            table = np.loadtxt(lines, dtype=np.float64, comments=None, max_rows=rows, ndmin=2)
+            left = last and any(line.strip() for line in lines)
     except ValueError as error:
         raise ValueError(_first_broken_line(path, skip, rows, len(fields))) from error
     if table.shape != (rows, len(fields)):
         raise ValueError(_first_broken_line(path, skip, rows, len(fields)))
+    if left:
+        raise ValueError(f"{path}: {_more(rows)}: {_WRITE_AGAIN}")
     return {name: _as_type(path, name, table[:, column], dtype) for column, (name, dtype) in enumerate(fields)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -77,6 +78,46 @@ def check_las(path: Path) -> None:
     extended = struct.unpack_from("<QI", head, 235) if head[25] >= 4 and len(head) == 247 else (0, 0)
     if header + 54 * records > start or start > size or (extended[1] and extended[0] + 60 * extended[1] > size):
         raise ValueError(f"{path}: not a readable LAS file (the header promises more than its {size} bytes hold): it may be cut short; copy or write it again")
+    if head[104] & 128:
+        _check_chunks(path, header, start, records, struct.unpack_from("<H", head, 105)[0])
+
+
+def _check_chunks(path: Path, header: int, start: int, records: int, width: int) -> None:
+    """Refuse a LAZ file whose tables ask for more than it can hold: the decompressor takes that much memory, or ends the process.
+
+    Source: LASzip's format: a chunk begins with a whole point; the place of the table of chunks lies before the first, or, as -1 there, at the end.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        kind = _compressor(file, header, records)
+        if kind not in (2, 3):  # the kinds that have a table
+            return
+        file.seek(start)
+        table = int.from_bytes(file.read(8), "little", signed=True)
+        if table == -1:
+            file.seek(-8, 2)
+            table = int.from_bytes(file.read(8), "little", signed=True)
+        file.seek(max(0, table))
+        version, chunks = struct.unpack("<II", file.read(8).ljust(8, b"\0"))
+    if not start + 8 <= table <= size - 8 or version or chunks * width > table - start:
+        raise ValueError(
+            f"{path}: not a readable LAS file (a table of {chunks} chunks of points at byte {table} of {size}, which cannot be): "
+            "it may be cut short; copy or write it again"
+        )
+
+
+def _compressor(file: BinaryIO, place: int, records: int) -> int | None:
+    """The kind of compression that the variable length records from `place` on say, None where none does."""
+    for _ in range(records):
+        file.seek(place)
+        head = file.read(54 + 2)
+        if len(head) < 56:
+            return None
+        owner, number, length = struct.unpack_from("<16sHH", head, 2)
+        if owner.startswith(b"laszip encoded") and number == 22204:
+            return int.from_bytes(head[54:56], "little")
+        place += 54 + length
+    return None
 
 
 def read_npz(path: Path) -> Cloud:

@@ -43,10 +43,10 @@ def pcd_columns(path: Path) -> dict[str, Array]:
     """Every field of a PCD file, colours unpacked. Raises: as `read_pcd`."""
     header = read_header(path)
     if header.data == "ascii":
-        columns = read_table(path, header.lines, header.points, header.fields)
+        columns = read_table(path, header.lines, header.points, header.fields, last=True)
     elif header.data == "binary":
         dtype = np.dtype(list(header.fields))
-        check_size(path, header.size, header.points, dtype.itemsize)
+        check_size(path, header.size, header.points, dtype.itemsize, last=True)
         data = np.fromfile(path, dtype, header.points, offset=header.size)
         columns = {name: data[name] for name, _ in header.fields}
     else:

@@ -21,12 +21,13 @@ _LONGEST_HEADER = 1000
 
 @dataclass(frozen=True)
 class _Header:
-    """`fields` of the vertices; `first`: no other element's data lies before them; `plain`: none of them is a list."""
+    """`fields` of the vertices; `first`: no other element's data lies before them, `last`: nor behind them; `plain`: none of them is a list."""
 
     order: str
     points: int
     fields: tuple[tuple[str, np.dtype[np.generic]], ...]
     first: bool
+    last: bool
     plain: bool
     lines: int
     size: int
@@ -46,9 +47,9 @@ def ply_columns(path: Path) -> dict[str, Array]:
     if not (header.first and header.plain):
         return _by_plyfile(path)
     if header.order == "=":
-        return read_table(path, header.lines, header.points, header.fields)
+        return read_table(path, header.lines, header.points, header.fields, last=header.last)
     dtype = np.dtype(list(header.fields))
-    check_size(path, header.size, header.points, dtype.itemsize)
+    check_size(path, header.size, header.points, dtype.itemsize, last=header.last)
     data = np.fromfile(path, dtype, header.points, offset=header.size)
     return {name: data[name] for name, _ in header.fields}
 
@@ -56,7 +57,7 @@ def ply_columns(path: Path) -> dict[str, Array]:
 def read_header(path: Path) -> _Header:
     """What the header of a PLY file promises. Raises: ValueError naming the file and what is wrong with it."""
     lines, size = _header_lines(path)
-    order, points, before, plain = "", None, 0, True
+    order, points, before, behind, plain = "", None, 0, 0, True
     fields: dict[str, np.dtype[np.generic]] = {}
     element = ""
     for number, line in enumerate(lines, start=1):
@@ -69,6 +70,8 @@ def read_header(path: Path) -> _Header:
                     points = int(count)
                 elif points is None:
                     before += int(count)
+                else:
+                    behind += int(count)
             case ["property", kind, name] if kind in _TYPES and name not in (fields if element == "vertex" else ()):
                 if element == "vertex":
                     fields[name] = np.dtype((order or "=") + _TYPES[kind])
@@ -82,7 +85,7 @@ def read_header(path: Path) -> _Header:
         raise ValueError(
             f"{path}: the PLY header has no {'format' if not order else 'element vertex' if points is None else 'property'} line: write the file again"
         )
-    return _Header(order, points, tuple(fields.items()), before == 0, plain, len(lines), size)
+    return _Header(order, points, tuple(fields.items()), before == 0, behind == 0, plain, len(lines), size)
 
 
 def _header_lines(path: Path) -> tuple[list[str], int]:
