@@ -20,7 +20,7 @@ LIFE = {
     "Know your data": ("world", "check", "units"),
     "Choose, label, train": ("prepare", "train", "annotate", "queries", "answers", "choices", "study"),
     "Compare": ("results", "compare", "tables", "track"),
-    "Use": ("predict", "export"),
+    "Use": ("predict", "export", "verify"),
 }
 
 

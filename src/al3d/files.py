@@ -19,6 +19,18 @@ from typing import Any
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+#: What to do about a damaged file: of most, of a prepared data set, of a run's purchases, of what its rounds made.
+_MADE_AGAIN = "delete the file, it will be made again"
+PREPARE = "delete the data set's folder and run al3d prepare"
+BUY = "delete its folder and those of later rounds (labels-RR, round-RR) and run the same training command again, which buys them again"
+TRAIN = "take it from where the folder came from, or delete its round's folder (round-RR) and those of later rounds and run the same training command again"
+_WAYS = {
+    "meta.json": PREPARE,
+    "manifest.json": f"of a data set: delete its folder and run al3d prepare; of a purchase: {BUY}",
+    "purchase.json": BUY,
+}
+
+
 class DiskFull(OSError):
     """There is no space left; the message names the file and the way out."""
 
@@ -108,11 +120,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises: ValueError with the file and the line when it is not JSON."""
+    """Read JSON. Raises: ValueError with the file, the line and the way out when it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not JSON (byte {error.start} is no UTF-8): {_WAYS.get(path.name, _MADE_AGAIN)}") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: line {error.lineno} is not JSON ({error.msg}): delete the file, it will be made again") from error
+        raise ValueError(f"{path}: line {error.lineno} is not JSON ({error.msg}): {_WAYS.get(path.name, _MADE_AGAIN)}") from error
 
 
 def _flush(path: Path) -> None:

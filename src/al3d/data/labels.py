@@ -10,7 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from al3d.data.store import Store, partition_hash
-from al3d.files import read_json, whole_folder, write_json
+from al3d.data.whole import mapped, save
+from al3d.files import BUY, read_json, whole_folder, write_json
 from al3d.types import I32, IGNORE, U8, Array, Bool, Partitioner
 
 #: How a scene's purchase is written: ids of a stored partition, the whole scene, packed point bits, or point indices.
@@ -171,10 +172,10 @@ class LabelState:
                 raise ValueError(f"scene {name!r}: pseudo-labels must be uint8 [{points}], one per point of their units, got {own.dtype} {list(own.shape)}")
         with whole_folder(self._pseudo_folder(round_index)) as temporary:
             _save_entries(temporary, names, entries)
-            np.save(temporary / "units.npy", np.concatenate([np.zeros(0, np.int32), *units]))
-            np.save(temporary / "units_offset.npy", np.cumsum([0, *map(len, units)], dtype=np.int64))
-            np.save(temporary / "classes.npy", np.concatenate([np.zeros(0, np.uint8), *classes]))
-            np.save(temporary / "classes_offset.npy", np.cumsum([0, *map(len, classes)], dtype=np.int64))
+            save(temporary / "units.npy", np.concatenate([np.zeros(0, np.int32), *units]))
+            save(temporary / "units_offset.npy", np.cumsum([0, *map(len, units)], dtype=np.int64))
+            save(temporary / "classes.npy", np.concatenate([np.zeros(0, np.uint8), *classes]))
+            save(temporary / "classes_offset.npy", np.cumsum([0, *map(len, classes)], dtype=np.int64))
             write_json(temporary / "pseudo.json", dict(record))
             write_json(temporary / "manifest.json", {"round": round_index, "partition": partition_hash(partitioner), "unit": partitioner.name})
         self._guesses.pop(round_index, None)
@@ -247,7 +248,7 @@ class LabelState:
         if not path.is_file():
             gone = f"the labels of scene {scene_id!r} were bought by a partition that is gone ({path})"
             raise ValueError(f"{gone}: run al3d prepare with the run's configuration")
-        return cast(I32, np.load(path, mmap_mode="r", allow_pickle=False))
+        return cast(I32, mapped(path))
 
 
 class _Log:
@@ -255,14 +256,14 @@ class _Log:
 
     def __init__(self, folder: Path) -> None:
         self.partition = str(read_json(folder / "manifest.json")["partition"])
-        self.names: Array = np.load(folder / "scenes.npy", allow_pickle=False)
-        self.form: U8 = np.load(folder / "form.npy", allow_pickle=False)
-        self.offset: Array = np.load(folder / "offset.npy", allow_pickle=False)
+        self.names: Array = mapped(folder / "scenes.npy", BUY)
+        self.form: U8 = mapped(folder / "form.npy", BUY)
+        self.offset: Array = mapped(folder / "offset.npy", BUY)
         self._payload_file = folder / "payload.npy"
 
     @cached_property
     def payload(self) -> U8:
-        return cast(U8, np.load(self._payload_file, mmap_mode="r", allow_pickle=False))
+        return cast(U8, mapped(self._payload_file, BUY))
 
     def row(self, name: str) -> int | None:
         row = int(np.searchsorted(self.names, name)) if len(self.names) else 0
@@ -288,16 +289,16 @@ class _Guesses(_Log):
 
     def _part(self, kind: str, name: str) -> Array:
         row = self.row(name)
-        offset = np.load(self.folder / f"{kind}_offset.npy", mmap_mode="r", allow_pickle=False)
-        values = np.load(self.folder / f"{kind}.npy", mmap_mode="r", allow_pickle=False)
+        offset = mapped(self.folder / f"{kind}_offset.npy", BUY)
+        values = mapped(self.folder / f"{kind}.npy", BUY)
         return np.zeros(0, values.dtype) if row is None else np.array(values[offset[row] : offset[row + 1]])
 
 
 def _save_entries(folder: Path, names: Sequence[str], entries: Sequence[tuple[int, U8]]) -> None:
-    np.save(folder / "scenes.npy", np.array(names, dtype=np.str_))
-    np.save(folder / "form.npy", np.array([form for form, _ in entries], np.uint8))
-    np.save(folder / "offset.npy", np.cumsum([0, *(len(payload) for _, payload in entries)], dtype=np.int64))
-    np.save(folder / "payload.npy", np.concatenate([payload for _, payload in entries]) if entries else np.zeros(0, np.uint8))
+    save(folder / "scenes.npy", np.array(names, dtype=np.str_))
+    save(folder / "form.npy", np.array([form for form, _ in entries], np.uint8))
+    save(folder / "offset.npy", np.cumsum([0, *(len(payload) for _, payload in entries)], dtype=np.int64))
+    save(folder / "payload.npy", np.concatenate([payload for _, payload in entries]) if entries else np.zeros(0, np.uint8))
 
 
 def _points(form: int, payload: U8, count: int) -> Bool:

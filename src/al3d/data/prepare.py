@@ -15,10 +15,11 @@ from al3d.data.jobs import Jobs, Light, relative_paths
 from al3d.data.sources.names import checked_id
 from al3d.data.store import FORMAT, Store, image_content
 from al3d.data.voxelise import voxelise
+from al3d.data.whole import save
 from al3d.files import read_json, remove_leftovers, whole_file, whole_folder, write_json
 from al3d.locks import held
 from al3d.progress import console
-from al3d.types import F32, I32, IGNORE, U8, Array, Partitioner, Scene, Source
+from al3d.types import F32, I32, IGNORE, U8, Partitioner, Scene, Source
 
 
 def prepare(
@@ -253,9 +254,3 @@ def _write_unit(store: Store, partitioner: Partitioner, scene_id: str) -> None:
             save(temporary, kind)
     with whole_file(store.unit_file(partitioner, scene_id)) as temporary:
         save(temporary, unit)
-
-
-def save(path: Path, array: Array) -> None:
-    """Write one array file; through a handle, since a bare path would get another ending."""
-    with path.open("wb") as file:
-        np.save(file, np.ascontiguousarray(array), allow_pickle=False)

@@ -11,6 +11,7 @@ import numpy as np
 
 from al3d.data.extras import Extra
 from al3d.data.hashing import hash_of
+from al3d.data.whole import mapped as mapped
 from al3d.files import read_json
 from al3d.types import F32, F64, I32, U8, Array, Camera, ClassTable, FeatureExtractor, Image, Partition, Partitioner, Scene
 
@@ -146,17 +147,6 @@ class Store:
 def _opened(path: str, data_hash: str) -> Store:
     """The store at `path`, opened once per process and content."""
     return Store(Path(path))
-
-
-def mapped(file: Path) -> Array:
-    """An array of a file, read from the disk as it is used; read-only.
-
-    Raises: ValueError naming the file when it is not a whole array file.
-    """
-    try:
-        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{file}: not a whole array file ({error}): delete the data set's folder and run al3d prepare") from error
 
 
 def image_content(image: Image) -> dict[str, Any]:

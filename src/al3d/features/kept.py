@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from al3d.data.jobs import Jobs, Light
-from al3d.data.prepare import each_missing, save
+from al3d.data.prepare import each_missing
 from al3d.data.store import Store
+from al3d.data.whole import save
 from al3d.files import whole_file
 from al3d.types import FeatureExtractor, Partitioner, Scene
 

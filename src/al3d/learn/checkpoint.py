@@ -12,7 +12,8 @@ import pytorch_lightning as pl
 import torch
 
 from al3d.data.batch import Batch
-from al3d.files import whole_file, write_json
+from al3d.data.whole import check_archive
+from al3d.files import TRAIN, whole_file, write_json
 from al3d.learn.losses import voxel_weights
 from al3d.progress import Stage
 
@@ -156,6 +157,7 @@ def load_weights(module: pl.LightningModule, path: Path) -> list[dict[str, Any]]
 
     Raises: ValueError naming the file when it does not fit the network.
     """
+    check_archive(path, TRAIN)
     content = torch.load(path, map_location="cpu", weights_only=True)
     try:
         module.load_state_dict(content["state_dict"])

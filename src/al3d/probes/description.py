@@ -12,9 +12,10 @@ import numpy as np
 
 from al3d.data.hashing import hash_of
 from al3d.data.jobs import Jobs, Light
-from al3d.data.prepare import each_missing, lock_of, save
+from al3d.data.prepare import each_missing, lock_of
 from al3d.data.store import Store, mapped
 from al3d.data.voxelise import mean_rows, voxelise
+from al3d.data.whole import save
 from al3d.features.kept import check_features
 from al3d.files import read_json, whole_file, write_json
 from al3d.locks import held
