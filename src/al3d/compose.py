@@ -35,7 +35,7 @@ from al3d.files import whole_file
 from al3d.for_probes import check_probe, ranks_of
 from al3d.identity import Tree, chosen_methods, data_source, identity_of, is_probe
 from al3d.learn.evaluation import Evaluation
-from al3d.learn.on_device import check_compute, device_of
+from al3d.learn.on_device import check_compute, check_devices, device_of
 from al3d.people.exchange import check_names
 from al3d.probes.description import Kept
 from al3d.probes.fit import Fitted
@@ -59,6 +59,7 @@ def study_of(config: DictConfig, source: Source | None = None) -> Study:
     """
     limit_threads(config.trainer.threads)
     check_compute(config.trainer.compute)
+    check_devices(config.trainer.accelerator, config.trainer.devices)
     quiet_libraries()
     source = source or data_source(config)
     seed, method, plan = chosen_methods(config)
