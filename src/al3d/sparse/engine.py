@@ -74,11 +74,16 @@ def right_for(device: torch.device, dtypes: tuple[torch.dtype, ...]) -> str:
     if _taken and _taken[0] in names:
         return _taken[0]
     for name, following in zip(names, names[1:], strict=False):
-        fault = next(filter(None, (trust.fault(name, _module(name), device, dtype) for dtype in dtypes)), None)
+        fault = next(filter(None, (fault_of(name, device, dtype) for dtype in dtypes)), None)
         if fault is None:
             return name
         trust.warn(name, following, fault, device)
     return names[-1]
+
+
+def fault_of(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
+    """What is wrong with an engine there, None if nothing is. Raises: as `trust.fault`."""
+    return trust.fault(name, _module(name), device, dtype)
 
 
 def engines_on_gpu(device: torch.device) -> list[str]:
@@ -97,7 +102,7 @@ def engine_for(name: str, device: torch.device, dtype: torch.dtype, checked: boo
     if taken == "triton" and not _module(taken).usable(device):
         raise ValueError(f"sparse.engine=triton runs on GPUs from compute capability 8.0 on, not on {device}: set sparse.engine=auto")
     if checked and trust.concerns(device) and dtype in trust.TOLERANCE:
-        fault = trust.fault(taken, _module(taken), device, dtype)
+        fault = fault_of(taken, device, dtype)
         if fault is not None:
             raise ValueError(f"{trust.said(taken, fault, device)}: set sparse.engine=auto, or sparse.engine=loop in a run that began with {taken}")
     return cast(Engine, _module(taken))
