@@ -345,6 +345,14 @@ def row(cell: Cell, figures: dict[str, float] | str, needed: Count, card: Card |
     return begin + " | ".join(columns)
 
 
+def keep(path: Path | None, cell: Cell, figures: dict[str, float] | str, needed: Count) -> None:
+    """A cell as a line of JSON, with the operations and bytes of its step."""
+    if path is not None:
+        counted = {"operations": needed.training, "bytes": needed.bytes(True, BYTES[cell.kind])}
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"net": cell.net, "voxels": cell.voxels, "type": cell.kind, "engine": cell.engine, "figures": figures, **counted}) + "\n")
+
+
 def _or_dash(value: float, form: str) -> str:
     return f"{'-':>{form.split('.')[0]}s}" if math.isnan(value) else f"{value:{form}}"
 
@@ -375,6 +383,7 @@ def table(options: argparse.Namespace, device: str, folder: Path) -> bool:
                 for cell in sorted(cells, key=lambda one: one.engine != reference):
                     found[cell.engine] = in_own_process(cell)
                     say(row(cell, found[cell.engine], needed, card, found.get(reference)))
+                    keep(options.json, cell, found[cell.engine], needed)
                 fine &= not any(isinstance(value, str) and value.startswith("failed") for value in found.values())
     return fine
 
@@ -506,6 +515,7 @@ def options_of(arguments: Iterable[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--no-scan", dest="scan", action="store_false", help=f"leave out the LiDAR scan of {SCAN:,} voxels")
     parser.add_argument("--profile", metavar="PNG", help="draw where the time of a step goes, for the first of --voxels and of --types, and print no table")
+    parser.add_argument("--json", type=Path, help="add every cell to this file too, a line of JSON each")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args(None if arguments is None else list(arguments))
 

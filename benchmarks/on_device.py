@@ -10,10 +10,12 @@ Run: python benchmarks/on_device.py [--device cpu|cuda] [--share 1.0] [CASE ...]
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -167,6 +169,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="add every case to this file too, a line of JSON each")
     parser.add_argument("case", nargs="*", help=f"all unless named: {', '.join(case.name for case in CASES)}")
     given = parser.parse_args()
     unknown = set(given.case) - {case.name for case in CASES}
@@ -182,6 +185,9 @@ def main() -> None:
         there, got = measured(case, given.share, device, given.repeats, clock)
         auto = "torch" if case.size(given.share) >= LEAST[case.kind] else "numpy"
         say(f"{case.name:17} {here:9.3f} {there:9.3f} {here / there:6.2f}x  {auto:5} {agreement(case, wanted, got)}")
+        if given.json is not None:
+            with given.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"case": case.name, "numpy": here, "torch": there, "agrees": agreement(case, wanted, got)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from al3d.configuration import composed
 from al3d.data.prepare import prepare
 from al3d.files import write_json
 from al3d.identity import chosen_methods, data_source, identity_of
-from al3d.main import finished_report
+from al3d.main import finished_report, train
 from al3d.run import RunFolder, identity_hash
 
 
@@ -56,3 +56,11 @@ def test_a_finished_run_is_found_and_one_that_owes_something_is_not(words: list[
     write_json(folder.path / "report.json", {"full_supervision": None})
     os.utime(report, (1, 1))
     assert report_of(words) is None, "the report is older than the last round"
+
+
+def test_more_gpus_than_there_are_are_refused_before_anything_is_prepared(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(SystemExit, match=r"trainer\.devices=2, but PyTorch finds 1 GPU here: set trainer\.devices=1"):
+        train(composed([*words, "trainer.devices=2"]))
+    assert not (tmp_path / "data").exists() and not (tmp_path / "out").exists()

@@ -35,16 +35,16 @@ from al3d.files import whole_file
 from al3d.for_probes import check_probe, ranks_of
 from al3d.identity import Tree, chosen_methods, data_source, identity_of, is_probe
 from al3d.learn.evaluation import Evaluation
-from al3d.learn.on_device import check_compute, device_of
+from al3d.learn.on_device import check_compute, check_devices, device_of
 from al3d.people.exchange import check_names
 from al3d.probes.description import Kept
 from al3d.probes.fit import Fitted
 from al3d.rounds import Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, say, wait_for
 from al3d.sharing import Sharing, first_round
-from al3d.sparse import blas
+from al3d.sparse import blas, trust
 from al3d.sparse.backend import Own
-from al3d.sparse.engine import engine_name
+from al3d.sparse.engine import engine_for, engine_name, right_for, use
 from al3d.threads import limit_threads
 from al3d.types import IGNORE, Oracle, Source
 
@@ -59,6 +59,7 @@ def study_of(config: DictConfig, source: Source | None = None) -> Study:
     """
     limit_threads(config.trainer.threads)
     check_compute(config.trainer.compute)
+    check_devices(config.trainer.accelerator, config.trainer.devices)
     quiet_libraries()
     source = source or data_source(config)
     seed, method, plan = chosen_methods(config)
@@ -77,6 +78,7 @@ def study_of(config: DictConfig, source: Source | None = None) -> Study:
     with torch.device("meta"):
         empty = net()
     start.check(empty)  # nor does a file that does not fit
+    use("auto")  # whatever another run in this process began with
     convolution = convolving(empty, config.trainer.accelerator, config.trainer.precision)
     say(f"probe: {probe_words(empty)}" if isinstance(empty, Fitted) else f"sparse convolution: {convolution}")
     for group, chosen in (("seed", seed), ("acquire", method)):
@@ -97,6 +99,8 @@ def study_of(config: DictConfig, source: Source | None = None) -> Study:
     execution["device"] = device_of(config.trainer.accelerator).type
     if not probing:
         execution["products"] = multiplying(folder)
+        execution |= going_on(folder, empty, config.trainer.accelerator, config.trainer.precision)
+        convolution = convolving(empty, config.trainer.accelerator, config.trainer.precision)
         convolution = f"{convolution}, products of {execution['products']}"
     if first_process():
         folder.check_free()
@@ -166,13 +170,47 @@ def prepared_descriptions(config: DictConfig, store: Store) -> Kept:
 
 
 def convolving(net: torch.nn.Module, accelerator: str, precision: str | int) -> str:
-    """Who convolves in a network on the device that this configuration gets here."""
-    device = device_of(accelerator)
-    types = {"16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}
+    """Who convolves in a network on the device that this configuration gets here. Raises: ValueError for an engine that was named and computes wrong there."""
+    device, dtypes = device_of(accelerator), types_of(precision)
     backend = getattr(net, "backend", None)
     if not isinstance(backend, Own):
         return getattr(backend, "name", "as the network does it")
-    return f"al3d's {engine_name(backend.engine, device, types.get(str(precision).split('-')[0], torch.float32))} engine on {device.type}"
+    name = engine_name(backend.engine, device, dtypes[0])
+    if trust.concerns(device):
+        name = right_for(device, dtypes) if backend.engine == "auto" else name
+        check_right(name, device, dtypes)
+    return f"al3d's {name} engine on {device.type}"
+
+
+def types_of(precision: str | int) -> tuple[torch.dtype, ...]:
+    """The types that convolutions have under `trainer.precision`, that of most of them first."""
+    kind, _, how = str(precision).partition("-")
+    dtype = {"16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}.get(kind, torch.float32)
+    return (dtype, torch.float32) if how == "mixed" else (dtype,)
+
+
+def check_right(name: str, device: torch.device, dtypes: tuple[torch.dtype, ...]) -> None:
+    """Raises: ValueError for an engine that computes wrong on a GPU."""
+    for dtype in dtypes:
+        engine_for(name, device, dtype)
+
+
+def going_on(folder: RunFolder, net: torch.nn.Module, accelerator: str, precision: str | int) -> dict[str, Any]:
+    """Which engine "auto" means for this run on a GPU, and what was wrong with others: the one that the run began with there, else the first that is right.
+
+    Raises: ValueError when the one that it began with computes wrong on this GPU.
+    """
+    device, dtypes, backend = device_of(accelerator), types_of(precision), getattr(net, "backend", None)
+    if not trust.concerns(device) or not isinstance(backend, Own):
+        return {}
+    if backend.engine != "auto":
+        return {"convolution": backend.engine}
+    began = folder.started_with("convolution")
+    use(began or "auto")
+    if began is not None:
+        check_right(began, device, dtypes)
+    taken, faults = right_for(device, dtypes), trust.faults()
+    return {"convolution": taken} | ({"convolution_faults": faults} if faults else {})
 
 
 def multiplying(folder: RunFolder) -> str:

@@ -87,6 +87,23 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
 
 
+def cache_folder() -> Path:
+    """Where al3d keeps what it found out about this machine."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "al3d"
+
+
+def write_first(file: Path, text: str) -> None:
+    """Write a file unless it is there; whole in either case."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(file)
+    try:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+        with suppress(FileExistsError):
+            os.link(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def explained(error: OSError, path: Path) -> OSError:
     """`error`, or, when it says that something is full and no file is named yet, what a person should know about that."""
     if error.errno not in FULL or isinstance(error, DiskFull):

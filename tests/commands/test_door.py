@@ -24,6 +24,7 @@ ANSWERED = {
     "comprae": 2,
     "results --ot x": 2,
     "check dataset=roms": 1,
+    "doctor dataset=roms": 1,
     "predict run=/nowhere scans=/nowhere out=x": 1,
     "train acquire=redall": 1,
     "train dataset=s3dis dataset.root=/nowhere": 1,
@@ -115,4 +116,4 @@ def test_the_whole_command_line_is_there_while_hydra_s_task_runs(monkeypatch: py
 
 def test_commands_with_a_configuration_take_more_choices() -> None:
     taking = {name.strip() for name, command in commands() if any(option.name == "config_dir" for option in command.params)}
-    assert taking == {"check", "units", "choices", "tables", "study run", "study cells"}
+    assert taking == {"doctor", "check", "units", "choices", "tables", "study run", "study cells"}

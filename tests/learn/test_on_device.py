@@ -334,3 +334,19 @@ def test_a_gpu_gives_the_bits_of_the_cpu(kind):
         assert np.array_equal(ours, theirs)
     near(gpu.mean_of_nearest(rows, 6), THERE.mean_of_nearest(rows, 6))
     near(gpu.from_centre(rows, label), THERE.from_centre(rows, label))
+
+
+def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for devices, least in ((2, 2), ("2", 2), (-1, 1), ("auto", 1), ([0, 3], 4), ("0,3", 4), ("1,", 2)):
+        assert on_device.least_devices(devices) == least
+    on_device.check_devices("cpu", 8)  # processes share a CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    on_device.check_devices("auto", 2)
+    with pytest.raises(ValueError, match=r"trainer\.accelerator=gpu: PyTorch finds no GPU here"):
+        on_device.check_devices("gpu", 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    on_device.check_devices("auto", 2)
+    with pytest.raises(ValueError, match=r"trainer\.devices=3, but PyTorch finds 2 GPUs here: set trainer\.devices=2"):
+        on_device.check_devices("auto", 3)

@@ -35,6 +35,7 @@ from al3d.sparse import (
 )
 from al3d.sparse.backend import Kernel, Own, backend_of, engine_of
 
+from .gpu_checks import two_million
 from .test_convolution import LOW, SIZE, assert_close, dense_kernel, from_dense, to_dense, voxels
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -288,6 +289,7 @@ def test_joined_normalisation_takes_the_engine() -> None:
 
 def test_auto_goes_by_device_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_triton", lambda: None)
+    monkeypatch.setattr(engine.trust, "fault", lambda *_: None)
     assert engine.engine_name("auto", CPU, torch.float32) == "fused"
     assert engine.engine_name("auto", CPU, torch.bfloat16) == "loop"
     assert engine.engine_name("auto", CUDA, torch.bfloat16) == "grouped"
@@ -423,15 +425,6 @@ def test_geometry_holds_what_a_network_asks_for() -> None:
 def resident(field: str) -> float:
     """MiB of this process, "VmRSS" now or "VmHWM" at most."""
     return next(int(line.split()[1]) / 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-
-
-def two_million() -> Tensor:
-    """2^21 voxels i32[V,4]: a sheet of steps, two voxels thick."""
-    side = 1 << 10
-    x, y = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    z = (x // 7 + y // 5) % 11
-    coord = torch.stack([x * 0, x, y, z], dim=2).view(-1, 4)
-    return torch.cat([coord, coord + torch.tensor([0, 0, 0, 1])]).int()
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import highspy
 import numpy as np
 from scipy import sparse
 
@@ -291,6 +290,8 @@ def relax(problem: Problem, chosen: Bool) -> Relaxation:
 
 def _concave(rest: F64, main: F64, curve: float, second: float, weight: F64, items: int, least: float, most: float) -> tuple[F64 | None, F64]:
     """The solution of the concave program (None when the solver gave up) and the multipliers of limit, least, most and number of items."""
+    import highspy
+
     count = len(main)
     model = highspy.HighsModel()
     model.lp_ = _program(
@@ -394,6 +395,8 @@ def glover(later: F64, upper: F64, cost: I64, limit: int) -> tuple[sparse.csr_ar
 
 def solve(worth: F64, matrix: sparse.csr_array, most: F64, binary: int, start: F64, nodes: int, seconds: float) -> tuple[Array, float, int, bool]:
     """Maximise `worth . v` with `matrix v <= most`, v >= 0, the first `binary` of them 0 or 1: values (empty: none found), bound, nodes, time ran out."""
+    import highspy
+
     program = _program(worth, matrix, np.full(len(most), -np.inf), most, np.where(np.arange(len(worth)) < binary, 1.0, np.inf))
     kinds = highspy.HighsVarType
     program.integrality_ = [kinds.kInteger if index < binary else kinds.kContinuous for index in range(len(worth))]
@@ -410,8 +413,10 @@ def solve(worth: F64, matrix: sparse.csr_array, most: F64, binary: int, start: F
     return answer, bound, int(info.mip_node_count), status == highspy.HighsModelStatus.kTimeLimit
 
 
-def _program(worth: F64, matrix: sparse.csr_array, least: F64, most: F64, upper: F64) -> highspy.HighsLp:
+def _program(worth: F64, matrix: sparse.csr_array, least: F64, most: F64, upper: F64) -> Any:
     """Maximise `worth . v` with `least <= matrix v <= most` and `0 <= v <= upper`."""
+    import highspy
+
     program = highspy.HighsLp()
     program.num_col_, program.num_row_ = len(worth), len(most)
     program.sense_ = highspy.ObjSense.kMaximize
@@ -424,6 +429,8 @@ def _program(worth: F64, matrix: sparse.csr_array, least: F64, most: F64, upper:
 
 def _solver(**options: float) -> Any:
     """HiGHS, silent, on one thread, with a fixed random seed. Raises: ValueError for an option that it does not take."""
+    import highspy
+
     make: Any = highspy.Highs
     highs = make()
     for name, value in {"output_flag": False, "threads": 1, "random_seed": 0, "primal_feasibility_tolerance": 1e-9, **options}.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,6 +31,28 @@ def check_compute(compute: str) -> None:
 def device_of(accelerator: str) -> torch.device:
     """The kind of device that `trainer.accelerator` gets here."""
     return torch.device("cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
+
+
+def check_devices(accelerator: str, devices: int | str | Sequence[int]) -> None:
+    """Refuse more devices than this machine has; processes on a CPU are not counted. Raises: ValueError for them, and for a GPU where there is none."""
+    there = torch.cuda.device_count()
+    if accelerator in ("gpu", "cuda") and there == 0:
+        raise ValueError(f"trainer.accelerator={accelerator}: PyTorch finds no GPU here (al3d doctor says what it finds); set trainer.accelerator=cpu or auto")
+    if device_of(accelerator).type == "cuda" and least_devices(devices) > there:
+        raise ValueError(
+            f"trainer.devices={devices}, but PyTorch finds {there} GPU{'s' if there > 1 else ''} here: set trainer.devices={there}, or train on the CPU with "
+            "trainer.accelerator=cpu"
+        )
+
+
+def least_devices(devices: int | str | Sequence[int]) -> int:
+    """How many devices there must be for `trainer.devices`: a number (-1, "auto": all), or the indices of some, in a list or with commas between them."""
+    if isinstance(devices, int):
+        return max(devices, 1)
+    if isinstance(devices, str) and "," not in devices:
+        return int(devices) if devices.isdecimal() else 1
+    indices = devices.split(",") if isinstance(devices, str) else devices
+    return 1 + max((int(index) for index in indices if str(index).strip()), default=0)
 
 
 @contextmanager

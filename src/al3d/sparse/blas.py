@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -29,7 +28,7 @@ from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from al3d.files import temporary_beside
+from al3d.files import cache_folder, write_first
 from al3d.threads import processor
 from al3d.types import Array
 
@@ -112,28 +111,11 @@ def fastest(folder: Path | None = None) -> str:
         seconds = {name: _seconds(library) for name, library in libraries().items()}
         name = "scipy" if MARGIN * seconds["scipy"] < seconds["torch"] else "torch"
         try:
-            _write_first(file, name)
+            write_first(file, name)
         except OSError:
             return name
     kept = file.read_text(encoding="utf-8").strip()
     return kept if kept in libraries() else next(iter(libraries()))
-
-
-def cache_folder() -> Path:
-    """Where al3d keeps what it found out about this machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "al3d"
-
-
-def _write_first(file: Path, text: str) -> None:
-    """Write a file unless it is there; whole in either case."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(file)
-    try:
-        temporary.write_text(f"{text}\n", encoding="utf-8")
-        with suppress(FileExistsError):
-            os.link(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _seconds(library: Library) -> float:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from al3d.sparse import fused, grouped, loop
+from al3d.sparse import fused, grouped, loop, trust
 from al3d.sparse.maps import KernelMap
 
 #: What `sparse.engine` may be; "auto" takes what suits the device.
@@ -46,29 +46,70 @@ def check_engine(name: str) -> None:
         )
 
 
+#: What "auto" is on a GPU in this process; empty: the first engine that `trust` finds right.
+_taken: list[str] = []
+
+
+def use(name: str) -> None:
+    """Let "auto" on a GPU mean this engine in this process from here on, where it takes the type: a run goes on as it began. "auto": any again."""
+    check_engine(name)
+    _taken[:] = [] if name == "auto" else [name]
+
+
 def engine_name(name: str, device: torch.device, dtype: torch.dtype) -> str:
     """The engine that `name` means for features of that type on that device.
 
-    For "auto" it is on a CPU fused, or the loop for half types; on a GPU Triton where it runs, else grouped.
+    For "auto" it is on a CPU fused, or the loop for half types; on a GPU the first of `engines_on_gpu` that computes right there (`trust`).
     """
     if name != "auto":
         return name
-    if device.type != "cuda":
+    if not trust.concerns(device):
         return "fused" if dtype in fused.DTYPES else "loop"
+    return right_for(device, (dtype,))
+
+
+def right_for(device: torch.device, dtypes: tuple[torch.dtype, ...]) -> str:
+    """The engine for features of some types on a GPU: the one that was named by `use`, else the first that computes right in all of them; warns of others."""
+    names = [name for name in engines_on_gpu(device) if name != "triton" or set(dtypes) <= set(_triton().DTYPES)]
+    if _taken and _taken[0] in names:
+        return _taken[0]
+    for name, following in zip(names, names[1:], strict=False):
+        fault = next(filter(None, (fault_of(name, device, dtype) for dtype in dtypes)), None)
+        if fault is None:
+            return name
+        trust.warn(name, following, fault, device)
+    return names[-1]
+
+
+def fault_of(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
+    """What is wrong with an engine there, None if nothing is. Raises: as `trust.fault`."""
+    return trust.fault(name, _module(name), device, dtype)
+
+
+def engines_on_gpu(device: torch.device) -> list[str]:
+    """The engines that may run on a GPU, the fastest first; the loop is the last resort."""
     kernels = _triton()
-    return "triton" if kernels is not None and dtype in kernels.DTYPES and kernels.usable(device) else "grouped"
+    return [*(["triton"] if kernels is not None and kernels.usable(device) else []), "grouped", "loop"]
 
 
-def engine_for(name: str, device: torch.device, dtype: torch.dtype) -> Engine:
-    """The engine itself. Raises: ValueError for an unknown one, and for the Triton engine where it cannot run."""
+def engine_for(name: str, device: torch.device, dtype: torch.dtype, checked: bool = True) -> Engine:
+    """The engine itself; not `checked` for products with one matrix, which are PyTorch's own.
+
+    Raises: ValueError for an unknown one, and for one that was named and cannot run or computes wrong on this GPU.
+    """
     check_engine(name)
     taken = engine_name(name, device, dtype)
-    if taken != "triton":
-        return cast(Engine, {"loop": loop, "fused": fused, "grouped": grouped}[taken])
-    kernels = _triton()
-    if kernels is None or not kernels.usable(device):
+    if taken == "triton" and not _module(taken).usable(device):
         raise ValueError(f"sparse.engine=triton runs on GPUs from compute capability 8.0 on, not on {device}: set sparse.engine=auto")
-    return cast(Engine, kernels)
+    if checked and trust.concerns(device) and dtype in trust.TOLERANCE:
+        fault = fault_of(taken, device, dtype)
+        if fault is not None:
+            raise ValueError(f"{trust.said(taken, fault, device)}: set sparse.engine=auto, or sparse.engine=loop in a run that began with {taken}")
+    return cast(Engine, _module(taken))
+
+
+def _module(name: str) -> Any:
+    return _triton() if name == "triton" else {"loop": loop, "fused": fused, "grouped": grouped}[name]
 
 
 @cache
@@ -95,7 +136,7 @@ def convolve(feat: Tensor, kernel: Tensor, pairs: KernelMap, engine: str = "auto
     check(feat, kernel, pairs)
     half = autocast_type(feat)
     dtype = half or feat.dtype
-    taken = engine_for(engine, feat.device, dtype)
+    taken = engine_for(engine, feat.device, dtype, checked=not pairs.is_identity)
     with torch.autocast(feat.device.type, enabled=False):
         result: Tensor = _Convolution.apply(feat.to(dtype).contiguous(), kernel.to(half or kernel.dtype), pairs, taken)  # type: ignore[no-untyped-call]
     return result
