@@ -56,7 +56,7 @@ def command(words: tuple[str, ...], config_dir: Path | None) -> None:
 
 
 def check_cache() -> None:
-    """Raises: ValueError where numba finds no folder for compiled functions: then nothing of al3d that computes can be imported."""
+    """Raises: ValueError where numba finds no folder for compiled functions, without which al3d cannot compute."""
     try:
         import al3d.sparse  # noqa: F401
     except RuntimeError as error:
