@@ -67,7 +67,7 @@ def check_cache() -> None:
 
 def facts(config: DictConfig) -> Iterator[tuple[str, str]]:
     """What a report of a fault should say of the machine, a line each."""
-    from al3d.sparse.trust import release
+    from al3d.sparse.proof import release
 
     yield "al3d", f"{release('al3d')}, Python {platform.python_version()}, {platform.platform()}"
     yield from computing()
@@ -80,7 +80,7 @@ def computing() -> Iterator[tuple[str, str]]:
     """PyTorch, and the GPUs that it finds."""
     import torch
 
-    from al3d.sparse.trust import driver, release
+    from al3d.sparse.proof import driver, release
 
     cuda = torch.version.cuda or "none: a build for CPUs"
     yield "torch", f"{torch.__version__}, CUDA {cuda}, driver {driver()}, Triton {release('triton')}"
@@ -109,7 +109,7 @@ def engines() -> Iterator[tuple[str, str]]:
 
 def libraries() -> Iterator[tuple[str, str]]:
     """What may be installed, and how."""
-    from al3d.sparse.trust import release
+    from al3d.sparse.proof import release
 
     for extra, packages in extras().items():
         found = {package: release(package) for package in packages}
@@ -262,7 +262,7 @@ def loggers(config: DictConfig) -> None:
 
 def workers(config: DictConfig) -> None:
     """dask, where it prepares."""
-    from al3d.sparse.trust import release
+    from al3d.sparse.proof import release
 
     absent = [name for name in ("dask", "distributed") if release(name) == "absent"]
     if config.prepare.backend == "dask" and absent:
