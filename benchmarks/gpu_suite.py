@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from al3d.progress import console
-from al3d.sparse import engine, trust
+from al3d.sparse import engine, proof
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "sparse")]
@@ -98,7 +98,7 @@ def right(setting: Setting) -> Iterator[Line]:
             if name == "fused" and dtype not in engine.fused.DTYPES:
                 continue
             start = time.perf_counter()
-            fault = trust.computed_fault(engine._module(name), torch.device(setting.device), dtype)
+            fault = proof.computed_fault(engine._module(name), torch.device(setting.device), dtype)
             took = time.perf_counter() - start
             yield Line("sparse", f"check {name} {kind}", "failed: " + fault if fault else f"right, {took:.2f} s", {"seconds": took})
 
@@ -312,7 +312,7 @@ def main() -> int:
     if options.part:
         one_part(options.part, setting, options.out)
         return 0
-    machine = {**trust.place(torch.device(device)), "Python": platform.python_version()}
+    machine = {**proof.place(torch.device(device)), "Python": platform.python_version()}
     console.print(", ".join(f"{name} {value}" for name, value in machine.items()), markup=False, highlight=False, soft_wrap=True)
     found = everything(options, setting)
     options.out.parent.mkdir(parents=True, exist_ok=True)

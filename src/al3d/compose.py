@@ -42,7 +42,7 @@ from al3d.probes.fit import Fitted
 from al3d.rounds import Plan, Study
 from al3d.run import RunFolder, features_name, first_process, identity_hash, say, wait_for
 from al3d.sharing import Sharing, first_round
-from al3d.sparse import blas, trust
+from al3d.sparse import blas, proof
 from al3d.sparse.backend import Own
 from al3d.sparse.engine import engine_for, engine_name, right_for, use
 from al3d.threads import limit_threads
@@ -176,7 +176,7 @@ def convolving(net: torch.nn.Module, accelerator: str, precision: str | int) -> 
     if not isinstance(backend, Own):
         return getattr(backend, "name", "as the network does it")
     name = engine_name(backend.engine, device, dtypes[0])
-    if trust.concerns(device):
+    if proof.concerns(device):
         name = right_for(device, dtypes) if backend.engine == "auto" else name
         check_right(name, device, dtypes)
     return f"al3d's {name} engine on {device.type}"
@@ -201,7 +201,7 @@ def going_on(folder: RunFolder, net: torch.nn.Module, accelerator: str, precisio
     Raises: ValueError when the one that it began with computes wrong on this GPU.
     """
     device, dtypes, backend = device_of(accelerator), types_of(precision), getattr(net, "backend", None)
-    if not trust.concerns(device) or not isinstance(backend, Own):
+    if not proof.concerns(device) or not isinstance(backend, Own):
         return {}
     if backend.engine != "auto":
         return {"convolution": backend.engine}
@@ -209,7 +209,7 @@ def going_on(folder: RunFolder, net: torch.nn.Module, accelerator: str, precisio
     use(began or "auto")
     if began is not None:
         check_right(began, device, dtypes)
-    taken, faults = right_for(device, dtypes), trust.faults()
+    taken, faults = right_for(device, dtypes), proof.faults()
     return {"convolution": taken} | ({"convolution_faults": faults} if faults else {})
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from al3d.compose import convolving, going_on
 from al3d.run import RunFolder, remarks
-from al3d.sparse import Geometry, convolve, engine, linear, loop, trust
+from al3d.sparse import Geometry, convolve, engine, linear, loop, proof
 from al3d.sparse.backend import Own
 
 CPU = torch.device("cpu")
@@ -62,9 +62,9 @@ def right(values: Tensor) -> Tensor:
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(trust, "concerns", lambda device: True)
-    monkeypatch.setattr(trust, "_found", {})
-    monkeypatch.setattr(trust, "_warned", set())
+    monkeypatch.setattr(proof, "concerns", lambda device: True)
+    monkeypatch.setattr(proof, "_found", {})
+    monkeypatch.setattr(proof, "_warned", set())
     yield
     engine.use("auto")
 
@@ -106,16 +106,16 @@ def test_what_was_found_out_is_kept(triton: Changed, tmp_path: Path, monkeypatch
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
         triton.change = change
         for start in range(2):
-            trust._found.clear()
-            trust._warned.clear()
+            proof._found.clear()
+            proof._warned.clear()
             asked = triton.asked
             with warnings.catch_warnings(record=True) as given:
                 warnings.simplefilter("always")
                 assert engine.engine_name("auto", CPU, torch.float32) == name
             assert (triton.asked > asked) == (start == 0)
             assert len(given) == (name == "grouped"), "each start says that it takes another engine"
-    trust._found.clear()
-    monkeypatch.setattr(trust, "place", lambda device: {"GPU": "another"})
+    proof._found.clear()
+    monkeypatch.setattr(proof, "place", lambda device: {"GPU": "another"})
     triton.change = right
     assert engine.engine_name("auto", CPU, torch.float32) == "triton", "another GPU or driver is asked anew"
 
@@ -123,8 +123,8 @@ def test_what_was_found_out_is_kept(triton: Changed, tmp_path: Path, monkeypatch
 def test_nothing_to_write_to_and_no_memory(triton: Changed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="cannot be written"):
-        assert trust.fault("triton", triton, CPU, torch.float32, tmp_path / "file" / "folder") is None
-    trust._found.clear()
+        assert proof.fault("triton", triton, CPU, torch.float32, tmp_path / "file" / "folder") is None
+    proof._found.clear()
 
     def full(_: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("no room")
@@ -137,19 +137,19 @@ def test_nothing_to_write_to_and_no_memory(triton: Changed, tmp_path: Path, monk
 
 def test_a_gpu_that_no_longer_answers_ends_the_process_and_is_remembered(triton: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
     triton.change = raising
-    monkeypatch.setattr(trust, "_answers", lambda device: False)
+    monkeypatch.setattr(proof, "_answers", lambda device: False)
     with pytest.raises(ValueError, match="no longer answers: run the same command again"):
         engine.engine_name("auto", CPU, torch.float32)
-    monkeypatch.setattr(trust, "_answers", lambda device: True)
-    trust._found.clear()
+    monkeypatch.setattr(proof, "_answers", lambda device: True)
+    proof._found.clear()
     with pytest.warns(UserWarning, match="grouped is tried"):
         assert engine.engine_name("auto", CPU, torch.float32) == "grouped"
 
 
-@pytest.mark.parametrize("dtype", trust.TOLERANCE)
+@pytest.mark.parametrize("dtype", proof.TOLERANCE)
 def test_right_engines_pass(dtype: torch.dtype) -> None:
-    assert trust.computed_fault(loop, CPU, dtype) is None
-    assert trust.computed_fault(engine.grouped, CPU, dtype) is None
+    assert proof.computed_fault(loop, CPU, dtype) is None
+    assert proof.computed_fault(engine.grouped, CPU, dtype) is None
 
 
 def test_a_run_goes_on_with_the_engine_that_it_began_with(triton: Changed, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_run_goes_on_with_the_engine_that_it_began_with(triton: Changed, tmp_p
         folder.log_execution(going_on(folder, net, "cpu", "bf16-mixed"))
     (start,) = remarks(folder.path / "execution.jsonl")
     assert start["convolution"] == "grouped" and "PTX was compiled" in start["convolution_faults"]["triton"]
-    trust._found.clear()
+    proof._found.clear()
     triton.change = right
     for kept in (tmp_path / "cache").rglob("convolution-*"):
         kept.unlink()
@@ -168,7 +168,7 @@ def test_a_run_goes_on_with_the_engine_that_it_began_with(triton: Changed, tmp_p
     other = RunFolder(tmp_path / "other")
     assert going_on(other, net, "cpu", "bf16-mixed") == {"convolution": "triton"}
     other.log_execution({"convolution": "triton"})
-    trust._found.clear()
+    proof._found.clear()
     for kept in (tmp_path / "cache").rglob("convolution-*"):
         kept.unlink()
     triton.change = shifted

@@ -185,7 +185,7 @@ def numba_cache() -> str:
     """Whether compiled functions can be kept: where they cannot, every start compiles them again."""
     from al3d.sparse.blas import buffer
 
-    folder = Path(buffer.stats.cache_path)
+    folder = Path(str(buffer.stats.cache_path))
     if writable(folder):
         return f"{folder}: can be written"
     return f"{folder}: cannot be written, every start compiles anew: set NUMBA_CACHE_DIR"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from al3d.sparse import fused, grouped, loop, trust
+from al3d.sparse import fused, grouped, loop, proof
 from al3d.sparse.maps import KernelMap
 
 #: What `sparse.engine` may be; "auto" takes what suits the device.
@@ -46,7 +46,7 @@ def check_engine(name: str) -> None:
         )
 
 
-#: What "auto" is on a GPU in this process; empty: the first engine that `trust` finds right.
+#: What "auto" is on a GPU in this process; empty: the first engine that `proof` finds right.
 _taken: list[str] = []
 
 
@@ -59,11 +59,11 @@ def use(name: str) -> None:
 def engine_name(name: str, device: torch.device, dtype: torch.dtype) -> str:
     """The engine that `name` means for features of that type on that device.
 
-    For "auto" it is on a CPU fused, or the loop for half types; on a GPU the first of `engines_on_gpu` that computes right there (`trust`).
+    For "auto" it is on a CPU fused, or the loop for half types; on a GPU the first of `engines_on_gpu` that computes right there (`proof`).
     """
     if name != "auto":
         return name
-    if not trust.concerns(device):
+    if not proof.concerns(device):
         return "fused" if dtype in fused.DTYPES else "loop"
     return right_for(device, (dtype,))
 
@@ -77,13 +77,13 @@ def right_for(device: torch.device, dtypes: tuple[torch.dtype, ...]) -> str:
         fault = next(filter(None, (fault_of(name, device, dtype) for dtype in dtypes)), None)
         if fault is None:
             return name
-        trust.warn(name, following, fault, device)
+        proof.warn(name, following, fault, device)
     return names[-1]
 
 
 def fault_of(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
-    """What is wrong with an engine there, None if nothing is. Raises: as `trust.fault`."""
-    return trust.fault(name, _module(name), device, dtype)
+    """What is wrong with an engine there, None if nothing is. Raises: as `proof.fault`."""
+    return proof.fault(name, _module(name), device, dtype)
 
 
 def engines_on_gpu(device: torch.device) -> list[str]:
@@ -101,10 +101,10 @@ def engine_for(name: str, device: torch.device, dtype: torch.dtype, checked: boo
     taken = engine_name(name, device, dtype)
     if taken == "triton" and not _module(taken).usable(device):
         raise ValueError(f"sparse.engine=triton runs on GPUs from compute capability 8.0 on, not on {device}: set sparse.engine=auto")
-    if checked and trust.concerns(device) and dtype in trust.TOLERANCE:
+    if checked and proof.concerns(device) and dtype in proof.TOLERANCE:
         fault = fault_of(taken, device, dtype)
         if fault is not None:
-            raise ValueError(f"{trust.said(taken, fault, device)}: set sparse.engine=auto, or sparse.engine=loop in a run that began with {taken}")
+            raise ValueError(f"{proof.said(taken, fault, device)}: set sparse.engine=auto, or sparse.engine=loop in a run that began with {taken}")
     return cast(Engine, _module(taken))
 
 
