@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +28,23 @@ scale: {voxel: 0.05, supervoxel_voxel: 0.05, supervoxel_seed: 0.4, neighbours: 2
 """
 # Several test processes share the cores: with one thread each they take a tenth of the time.
 limit_threads(1)
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+#: What tools keep in the checkout: Python's and numba's compiled functions, pytest's, hypothesis' and coverage's notes.
+CACHES = {"__pycache__", ".pytest_cache", ".hypothesis"}
+
+
+def _stay_outside(event: str, details: tuple[Any, ...]) -> None:
+    """Refuse to write into the checkout: what one test leaves there, the next start of the suite finds."""
+    writes = event == "os.mkdir" or (event == "open" and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    if not writes or not isinstance(details[0], str):
+        return
+    path = Path(os.path.abspath(details[0]))
+    if path.is_relative_to(CHECKOUT) and not CACHES & {*path.relative_to(CHECKOUT).parts} and not path.name.startswith(".coverage"):
+        raise RuntimeError(f"a test writes {path}, inside the checkout: give it a temporary folder")
+
+
+sys.addaudithook(_stay_outside)
 
 _COLOURS = np.array([[140, 110, 80], [210, 60, 50], [60, 80, 200]])
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
+from al3d.data.sources.cloud import fractions
 from al3d.data.sources.formats import read_cloud
 from al3d.data.sources.pcd import lzf_decode
 
@@ -37,7 +38,7 @@ def check(cloud, data, atol=0.0):
     np.testing.assert_array_equal(cloud.colour, np.stack([data[name] for name in ("red", "green", "blue")], 1))
     np.testing.assert_array_equal(cloud.label, data["label"])
     assert cloud.label.dtype == np.int64
-    assert cloud.intensity.dtype == np.float32
+    assert fractions(cloud.intensity).dtype == np.float32
 
 
 @pytest.mark.parametrize(("text", "order"), [(True, "="), (False, "<"), (False, ">")])
@@ -159,7 +160,7 @@ def test_las(tmp_path, points, ending):
     las.write(file)
     cloud = read_cloud(file)
     check(cloud, moved, atol=1e-4)
-    np.testing.assert_allclose(cloud.intensity, np.arange(COUNT) * 1000 / 65535, rtol=1e-6)
+    np.testing.assert_allclose(fractions(cloud.intensity), np.arange(COUNT) * 1000 / 65535, rtol=1e-6)
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(ValueError, match=rf"a\.{ending}: (not a readable LAS file|the file ends after)"):
         read_cloud(file)
@@ -394,7 +395,7 @@ def test_pcd_with_odd_fields(tmp_path, points, data, padded):
     odd_pcd(file, points, data, padded)
     cloud = read_cloud(file)
     check(cloud, points)
-    np.testing.assert_allclose(cloud.intensity, np.arange(COUNT) * 1000 / 65535, rtol=1e-6)
+    np.testing.assert_allclose(fractions(cloud.intensity), np.arange(COUNT) * 1000 / 65535, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def ply(path, xyz, colour=True):
     """Write points, of one colour where they have any."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fields = [(axis, "f8") for axis in "xyz"] + [(name, "u1") for name in ("red", "green", "blue") if colour]
-    table = np.zeros(len(xyz), fields)
+    table = np.full(len(xyz), 90, fields)
     for place, axis in enumerate("xyz"):
         table[axis] = xyz[:, place]
     PlyData([PlyElement.describe(table, "vertex")]).write(path)

@@ -174,7 +174,7 @@ def _file_jobs(options: Options, trained: Trained, files: Sequence[ScanFile]) ->
 
 def _file_job(options: Options, trained: Trained, file: ScanFile) -> Job:
     def opened() -> Reader:
-        return FileReader(file.path, trained.inputs.attributes, trained.raw_intensity)
+        return FileReader(file.path, trained.inputs.attributes, trained.raw_intensity, trained.full_intensity)
 
     if options.format == "submission":
         target = options.out / _submitted(trained, _scene_of(trained, file.path))

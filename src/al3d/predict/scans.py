@@ -11,15 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from al3d.data.sources import formats, pcd, ply
-from al3d.data.sources.cloud import check_size, from_columns, readable
-from al3d.data.sources.formats import READERS, read_cloud
+from al3d.data.sources.cloud import check_size, fractions, from_columns, readable
+from al3d.data.sources.formats import NUSCENES, READERS, read_cloud
 from al3d.types import F32, F64, Array, Scene, Source
 
 Columns = dict[str, Array]
 #: A chunk for the network: places f64[n,3] (f32 when they are a scene's own) and attribute -> f32[n].
 Points = tuple[Array, dict[str, F32]]
 COLOURS = ("red", "green", "blue")
-NUSCENES = ".pcd.bin"
 ENDINGS = (*READERS, NUSCENES)
 
 
@@ -129,12 +128,13 @@ def _field_names(path: Path) -> Iterable[str]:
 class FileReader:
     """A scan's file, read by the readers of folders: in chunks where the format allows it (LAS, LAZ, binary PLY, BIN), else once and whole.
 
-    Labels in the file are not read. `raw_intensity` keeps the 0..255 of nuScenes' sweeps, which are a fraction of 255 otherwise.
+    Labels in the file are not read. `raw_intensity` keeps the 0..255 of nuScenes' sweeps, which are a fraction of 255 otherwise. `full_intensity` is the
+    number that means full intensity in files of any format, None where that is not known.
     """
 
-    def __init__(self, path: Path, attributes: Sequence[str] = (), raw_intensity: bool = False) -> None:
-        self.path, self.attributes, self.raw_intensity = path, tuple(attributes), raw_intensity
-        self._highest = 0.0
+    def __init__(self, path: Path, attributes: Sequence[str] = (), raw_intensity: bool = False, full_intensity: float | None = None) -> None:
+        self.path, self.attributes, self.raw_intensity, self.full_intensity = path, tuple(attributes), raw_intensity, full_intensity
+        self._highest = self._brightest = 0.0
         self._whole: Columns | None = None
 
     @property
@@ -146,6 +146,8 @@ class FileReader:
         """The places f64[n,3] of every chunk."""
         for columns in self.columns(size):
             named = _named(columns)
+            if "intensity" in named:
+                self._brightest = max(self._brightest, float(named["intensity"].max(initial=0)))
             for names in _colour_names(named):
                 self._highest = max(self._highest, *(float(named[name].max(initial=0)) for name in names))
             yield self._xyz(named)
@@ -164,6 +166,7 @@ class FileReader:
             case ".las" | ".laz":
                 yield from _las_columns(self.path, size)
             case ".bin":
+                formats.check_four(self.path)
                 yield from _binary_columns(self.path, 4, size)
             case ".pcd.bin":
                 yield from _binary_columns(self.path, 5, size)
@@ -192,7 +195,8 @@ class FileReader:
             found |= {name: (cloud.colour[:, place] / np.float32(255)).astype(np.float32) for place, name in enumerate(COLOURS)}
         if cloud.intensity is not None:
             whole = ending_of(self.path) == NUSCENES and not self.raw_intensity
-            found["intensity"] = cloud.intensity / np.float32(255) if whole else cloud.intensity
+            full = self.full_intensity or (255.0 if whole else None)
+            found["intensity"] = fractions(cloud.intensity, full, self._brightest)
         check_fields(self.path, self.attributes, found)
         return {name: found[name] for name in self.attributes}
 

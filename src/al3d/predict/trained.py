@@ -92,6 +92,7 @@ class Trained:
     source: Source | None
     benchmark: str | None
     raw_intensity: bool
+    full_intensity: float | None
     precision: str
     device: torch.device
 
@@ -138,6 +139,7 @@ def load(run: Path, round_index: int | None = None, root: Path | None = None, de
         source=source if with_source else None,
         benchmark=BENCHMARKS.get(kind),
         raw_intensity=config.dataset.source.get("intensity") == "raw",
+        full_intensity=None if card is None else card.intensity,
         precision=str(config.trainer.precision),
         device=target,
     )

@@ -137,9 +137,10 @@ def write_ply(result: Result, path: Path, legend: Legend) -> None:
     order: Literal["<", ">"] = ">" if layout is not None and layout.order == ">" else "<"
     first = next(iter(result.reader.columns(result.size)))
     replaced = {"label", *(COLOURS if result.coloured else ()), *result.prob_names}
-    kept = {name: values.dtype.newbyteorder(order) for name, values in first.items() if name.lower().removeprefix("scalar_") not in replaced}
+    kept = {name: _ply_type(values.dtype).newbyteorder(order) for name, values in first.items() if name.lower().removeprefix("scalar_") not in replaced}
     added = [(name, np.dtype("u1")) for name in (COLOURS if result.coloured else ())]
-    label_type = np.dtype(spelling(legend).dtype).newbyteorder(order)
+    # of two bytes and unsigned, Open3D's tensor reader leaves it out
+    label_type = np.dtype(np.uint8 if spelling(legend).dtype == np.uint8 else np.int32).newbyteorder(order)
     added += [("label", label_type), *((name, np.dtype(f"{order}f4")) for name in result.prob_names)]
     dtype = np.dtype([*kept.items(), *added])
     with path.open("wb") as file:
@@ -154,6 +155,11 @@ def write_ply(result: Result, path: Path, legend: Legend) -> None:
             with source.open("rb") as before:
                 before.seek(layout.end)
                 shutil.copyfileobj(before, file, 1 << 24)
+
+
+def _ply_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type itself where PLY has it, else float64, which holds whole numbers up to 2^53."""
+    return dtype if dtype.str[1:] in _PLY_TYPES else np.dtype(np.float64)
 
 
 def _fill(rows: Array, result: Result, chunk: int, legend: Legend) -> None:

@@ -21,6 +21,7 @@ LAYOUT = """a data set of your own is a folder like this:
     classes: [floor, wall, chair]        # label 0, 1, 2; or {2: ground, 6: building} for other label values
     ignore_label: 255                    # points of unknown class (optional; a list is fine)
     units: metres                        # or a factor to metres, e.g. 0.001 for millimetres
+    intensity: 65535                     # optional: the number that means full intensity, in files of any format
     up: [0, 0, 1]                        # optional, in the file's frame
     splits: {train: [room_1, room_2], val: [room_3]}   # val, which networks are judged on, may be left out where people label (oracle=people)
     sequences: {drive_1: [f_0, f_1]}     # optional: scenes that are the frames of a drive, in order
@@ -29,7 +30,7 @@ LAYOUT = """a data set of your own is a folder like this:
   poses/drive_1.txt                      # with sequences: 12 numbers a frame, row by row the 3x4 pose of the sensor"""
 SPLITS = ("train", "val")
 LENGTHS = ("voxel", "supervoxel_voxel", "supervoxel_seed", "neighbours")
-_KEYS = ("name", "classes", "colors", "ignore_label", "units", "splits", "up", "camera", "scale", "sequences")
+_KEYS = ("name", "classes", "colors", "ignore_label", "units", "intensity", "splits", "up", "camera", "scale", "sequences")
 _CAMERA = ("fx", "fy", "cx", "cy", "width", "height")
 
 
@@ -48,6 +49,7 @@ class Card:
     splits: Mapping[str, tuple[str, ...]]
     sequences: Mapping[str, tuple[str, ...]]
     by_code: bool = False
+    intensity: float | None = None
 
 
 def read_card(file: Path) -> Card:
@@ -76,6 +78,7 @@ def read_card(file: Path) -> Card:
         splits,
         _sequences(file, content.get("sequences") or {}, {scene for ids in splits.values() for scene in ids}),
         isinstance(content.get("classes"), dict),
+        _intensity(file, content.get("intensity")),
     )
 
 
@@ -156,6 +159,14 @@ def _factor(file: Path, content: Any) -> float:
         return 1.0
     if not _is_number(content) or content <= 0:
         raise ValueError(f"{file}: units must be 'metres' or a factor to metres (0.001 for millimetres, 0.3048 for feet), got {content!r}")
+    return float(content)
+
+
+def _intensity(file: Path, content: Any) -> float | None:
+    if content is None:
+        return None
+    if not _is_number(content) or content <= 0:
+        raise ValueError(f"{file}: intensity must be the number that means full intensity (1, 255, 65535), got {content!r}")
     return float(content)
 
 

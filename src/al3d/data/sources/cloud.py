@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from al3d.geometry.bounds import bounds
 from al3d.types import F32, F64, I64, U8, Array
 
 _COLOUR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
@@ -20,35 +22,43 @@ _COLOUR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "dif
 class Cloud:
     """The points of one file, in the file's own frame and units.
 
-    Shapes: `xyz` f64[N,3]; `colour` u8[N,3] red, green, blue; `intensity` f32[N]; `label` i64[N]; None where the file has none.
+    Shapes: `xyz` f64[N,3]; `colour` u8[N,3] red, green, blue; `intensity` [N], the file's own numbers; `label` i64[N]; None where the file has none.
+    `full` is the number that means full intensity, where the format says it.
     """
 
     xyz: F64
     colour: U8 | None = None
-    intensity: F32 | None = None
+    intensity: Array | None = None
     label: I64 | None = None
+    full: float | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)
+
+    @property
+    def coloured(self) -> bool:
+        """Whether there are colours; a file in which all are black was written by a program that had none."""
+        return self.colour is not None and (len(self) == 0 or bool(self.colour.any()))
 
 
 def from_columns(path: Path, columns: Mapping[str, Array]) -> Cloud:
     """Build a `Cloud` from named columns: x y z, red green blue, intensity, label.
 
     Names are matched without regard to case and to the prefix `scalar_` that some editors add; other columns are left alone.
-    Integer intensities are divided by the largest value of their type, floats are kept.
-    Raises: ValueError naming the file and the column.
+    Warns of places that single precision has rounded. Raises: ValueError naming the file and the column.
     """
     named = {name.lower().removeprefix("scalar_"): values for name, values in columns.items()}
     missing = [axis for axis in "xyz" if axis not in named]
     if missing:
         raise ValueError(f"{path}: no field {', '.join(missing)} among {', '.join(columns) or 'none'}: a scene needs x, y and z")
     xyz = np.stack([np.asarray(named[axis], dtype=np.float64) for axis in "xyz"], axis=1)
+    if any(named[axis].dtype == np.float32 for axis in "xyz"):
+        _warn_of_steps(path, xyz)
     colour = next((names for names in _COLOUR_NAMES if all(name in named for name in names)), None)
     return Cloud(
         xyz,
         None if colour is None else to_bytes(path, np.stack([named[name] for name in colour], axis=1)),
-        to_intensity(named["intensity"]) if "intensity" in named else None,
+        named.get("intensity"),
         to_labels(path, named["label"]) if "label" in named else None,
     )
 
@@ -69,12 +79,46 @@ def to_bytes(path: Path, colour: Array) -> U8:
     return np.asarray(colour >> 8 if high > 255 else colour, dtype=np.uint8)
 
 
-def to_intensity(values: Array) -> F32:
-    """Intensity as float32: integers as a fraction of their type's largest value, floats as they are."""
-    if values.dtype.kind in "iu":
-        return (values / np.iinfo(values.dtype).max).astype(np.float32)
+def _warn_of_steps(path: Path, xyz: F64) -> None:
+    """Say it when single precision, far from the origin, has moved points by more than a ten thousandth of the scan."""
+    finite = xyz[np.isfinite(xyz).all(axis=1)]
+    if len(finite) < 2:
+        return
+    low, high = bounds(finite)
+    step = float(np.spacing(np.float32(min(np.abs([low, high]).max(), np.finfo(np.float32).max / 2))))
+    if step > (high - low).max() / 10_000 > 0:
+        warnings.warn(
+            f"{path}: its coordinates are single precision, which has steps of {step:g} this far from the origin: write them as double, or move them to the "
+            "origin before they are written",
+            stacklevel=2,
+        )
+
+
+#: What wide integers are taken to be a fraction of: the smallest that holds the file's largest value.
+FULL_SCALES = (2**8 - 1, 2**16 - 1, 2**24 - 1, 2**32 - 1)
+
+
+def full_scale(dtype: np.dtype[Any], highest: float) -> float | None:
+    """The number that means full intensity, when nobody says which; None for floats, which stay as they are.
+
+    Of 8 and 16 bits it is the type's largest value, of wider integers the smallest of 255, 65535, ... that holds the file's largest: NumPy's default
+    type is 64 bits wide, whatever it holds.
+    """
+    if dtype.kind not in "iu":
+        return None
+    limit = int(np.iinfo(dtype).max)
+    return float(limit if dtype.itemsize <= 2 else next((scale for scale in FULL_SCALES if highest <= scale), limit))
+
+
+def fractions(values: Array, full: float | None = None, highest: float | None = None) -> F32:
+    """Intensities f32[N] as fractions of `full`, if it is given: equal numbers then give equal fractions, whatever their type and format.
+
+    Otherwise integers are fractions of their `full_scale`, by the `highest` of the file (the highest here, unless given), and floats stay as they are.
+    """
+    if full is None:
+        full = full_scale(values.dtype, float(values.max(initial=0)) if highest is None else highest)
     with np.errstate(over="ignore"):  # what becomes infinite is reported with its point where the scene is made
-        return values.astype(np.float32)
+        return (values if full is None else values / np.float64(full)).astype(np.float32)
 
 
 def to_labels(path: Path, values: Array) -> I64:

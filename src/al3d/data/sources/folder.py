@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from al3d.data.sources.card import LENGTHS, SPLITS, Card, read_card
-from al3d.data.sources.cloud import Cloud
-from al3d.data.sources.formats import READERS, label_file, read_cloud
+from al3d.data.sources.cloud import Cloud, fractions
+from al3d.data.sources.formats import NUSCENES, READERS, label_file, read_cloud
 from al3d.geometry.upright import rotated, rotation_to_z
 from al3d.progress import console
 from al3d.rng import generator
@@ -69,10 +69,13 @@ class Folder:
 
     @cached_property
     def features(self) -> tuple[str, ...]:
-        """Colours 0..1, else intensity, else a column of ones: what the first training scene has."""
-        cloud = read_cloud(self._files[self.scenes("train")[0]])
-        if cloud.colour is not None:
+        """Colours 0..1, else intensity, else a column of ones: what the first training scene has. Colours that are all black were never filled."""
+        path = self._files[self.scenes("train")[0]]
+        cloud = read_cloud(path)
+        if cloud.coloured:
             return _COLOURS
+        if cloud.colour is not None:
+            console.print(f"{self.name}: the colours of {path.name} are all black: intensity is taken, or, without one, places alone", markup=False)
         return ("intensity",) if cloud.intensity is not None else ("one",)
 
     @cached_property
@@ -126,7 +129,8 @@ class Folder:
 
     def fingerprint(self) -> str:
         """A hash of the names, sizes and times of scene, label and pose files, the pictures' paths, and what of the YAML changes a scene."""
-        card = {key: value for key, value in asdict(self._card).items() if key not in ("name", "scale", "by_code") and (key != "sequences" or value)}
+        card = {key: value for key, value in asdict(self._card).items() if key not in ("name", "scale", "by_code")}
+        card = {key: value for key, value in card.items() if value or key not in ("sequences", "intensity")}
         if any(path.suffix.lower() in LAS for path in self._files.values()):
             card["las"] = [self._card.by_code, LAS_VERSION]
         digest = hashlib.blake2b(json.dumps([VERSION, card], sort_keys=True).encode(), digest_size=16)
@@ -186,10 +190,11 @@ class Folder:
             raise ValueError(f"{path}: has no {' '.join(self.features)}, unlike {self._files[self.scenes('train')[0]].name}: give all scenes the same fields")
         if self.features == _COLOURS:
             return (values / np.float32(255)).astype(np.float32)
-        broken = np.flatnonzero(~np.isfinite(values))
+        found = fractions(values, self._card.intensity or cloud.full)
+        broken = np.flatnonzero(~np.isfinite(found))
         if len(broken):
             raise ValueError(f"{path}: point {broken[0]} has intensity {values[broken[0]]}: remove such points from the file")
-        return values.astype(np.float32).reshape(-1, 1)
+        return found.reshape(-1, 1)
 
     def _labels(self, path: Path, cloud: Cloud) -> U8:
         las = path.suffix.lower() in LAS
@@ -309,8 +314,10 @@ def _scene_files(root: Path, ids: list[str]) -> dict[str, Path]:
     folder = root / "scenes"
     found: dict[str, list[Path]] = {scene: [] for scene in sorted(ids)}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix.lower() in READERS and path.stem in found:
-            found[path.stem].append(path)
+        names = (path.stem, path.name[: -len(NUSCENES)]) if path.name.lower().endswith(NUSCENES) else (path.stem,)
+        for name in names if path.suffix.lower() in READERS else ():
+            if name in found:
+                found[name].append(path)
     absent = [scene for scene, paths in found.items() if not paths]
     if absent:
         shown = f"{', '.join(absent[:20])}{' and others' if len(absent) > 20 else ''}"

@@ -14,6 +14,9 @@ from al3d.data.sources.pcd import read_pcd
 from al3d.data.sources.ply import read_ply
 from al3d.types import Array
 
+#: How sweeps of nuScenes end.
+NUSCENES = ".pcd.bin"
+
 
 def read_cloud(path: Path) -> Cloud:
     """Read one point cloud file; labels come from the field `label`, in LAS and LAZ from the classification.
@@ -139,22 +142,39 @@ def read_npz(path: Path) -> Cloud:
 
 
 def read_bin(path: Path) -> Cloud:
-    """Read a KITTI scan, float32 [N,4] x y z intensity; labels are the low 16 bits of the uint32 [N] in a `.label` file beside it.
+    """Read a KITTI scan, float32 [N,4] x y z intensity, or a sweep of nuScenes, `.pcd.bin`, with a fifth number for the beam and intensities 0..255.
 
+    Labels are the low 16 bits of the uint32 [N] in a `.label` file beside it.
     Source: SemanticKITTI (Behley et al., ICCV 2019), whose high 16 bits number the instances.
     """
-    values, labels = _whole(path, "<f4", 4, "float32 x y z intensity"), None
+    sweep = path.name.lower().endswith(NUSCENES)
+    if not sweep:
+        check_four(path)
+    values, labels = _whole(path, "<f4", 5 if sweep else 4, f"float32 x y z intensity{' ring' if sweep else ''}"), None
     beside = label_file(path)
     if beside.is_file():
         labels = (_whole(beside, "<u4", 1, "one uint32 per point")[:, 0] & 0xFFFF).astype(np.int64)
         if len(labels) != len(values):
             raise ValueError(f"{beside}: has {len(labels)} labels for the {len(values)} points of {path.name}: they are not of the same scan; copy both again")
-    return Cloud(values[:, :3].astype(np.float64), None, values[:, 3], labels)
+    return Cloud(values[:, :3].astype(np.float64), None, values[:, 3], labels, 255.0 if sweep else None)
+
+
+def check_four(path: Path) -> None:
+    """Refuse a BIN file that would be read as x y z intensity and holds a fifth number for each point, the beam: nothing in the file says so.
+
+    Raises: ValueError when every fifth number is whole and below 256, in a file whose size allows it.
+    """
+    values = np.fromfile(path, "<f4", 5 * 4096)
+    if path.stat().st_size % 20 or len(values) < 50:
+        return
+    beams = values.reshape(-1, 5)[:, 4]
+    if ((beams == np.rint(beams)) & (beams >= 0) & (beams < 256)).all() and len(np.unique(beams)) > 1:
+        raise ValueError(f"{path}: looks like five numbers a point, x y z intensity ring, as nuScenes writes them: name it {path.stem}{NUSCENES}")
 
 
 def label_file(path: Path) -> Path:
     """Where the labels of a KITTI scan are, when it has any."""
-    return path.with_suffix(".label")
+    return path.with_suffix(".label")  # x.pcd.label of x.pcd.bin
 
 
 def _whole(path: Path, kind: str, columns: int, what: str) -> Array:

@@ -16,7 +16,7 @@ import yaml
 from scipy.spatial import cKDTree
 
 from al3d.data.sources.card import read_card
-from al3d.data.sources.cloud import Cloud
+from al3d.data.sources.cloud import FULL_SCALES, Cloud
 from al3d.data.sources.folder import filled_scale
 from al3d.data.sources.formats import READERS, label_file, read_cloud
 from al3d.files import whole_file
@@ -57,6 +57,7 @@ class Look:
     above: F64
     colour: bool
     labelled: bool
+    brightest: float | None
 
 
 def start(scans: Path, classes: Sequence[str], out: Path | None = None, force: bool = False) -> tuple[Path, list[str]]:
@@ -134,7 +135,9 @@ def look(path: Path) -> Look:
     values, vectors = np.linalg.eigh(spread)
     flat = values[:, 0] < 0.1 * values[:, 1]
     diagonal = float(np.linalg.norm(high - low))
-    return Look(path, len(cloud), spacing, diagonal, vectors[flat, :, 0], low, high, np.median(xyz, axis=0), cloud.colour is not None, _labelled(cloud))
+    brightest = None if cloud.coloured or cloud.intensity is None else float(cloud.intensity.max())
+    middle = np.median(xyz, axis=0)
+    return Look(path, len(cloud), spacing, diagonal, vectors[flat, :, 0], low, high, middle, cloud.coloured, _labelled(cloud), brightest)
 
 
 def _labelled(cloud: Cloud) -> bool:
@@ -156,6 +159,17 @@ def _degrees(one: Look) -> bool:
     """Whether x and y are small numbers with far smaller differences, and z is not: longitude, latitude and a height in metres."""
     wide, tall = (one.high - one.low)[:2].max(), (one.high - one.low)[2]
     return bool(np.abs([*one.low[:2], *one.high[:2]]).max() <= 180 and wide < 0.1 and tall > 100 * wide)
+
+
+def intensity(looks: Sequence[Look]) -> Decided | None:
+    """The number that means full intensity: the smallest usual one that holds what the scans have. None without intensities."""
+    found = [one.brightest for one in looks if one.brightest is not None]
+    if not found or not np.isfinite(found).all():
+        return None
+    full = next((scale for scale in (1, *FULL_SCALES) if max(found) <= scale), max(found))
+    return Decided(
+        f"{full:g}" if full < 1e6 else repr(full), f"the number that means full intensity, in files of any format; the largest seen is {max(found):g}"
+    )
 
 
 def up(looks: Sequence[Look]) -> Decided:
@@ -211,6 +225,7 @@ def card_text(out: Path, classes: Sequence[str], names: dict[str, Path], looks: 
     unit = units(looks)
     factor = float(unit.value) if isinstance(unit.value, float) else 1.0
     scale = lengths(looks, factor)
+    bright = intensity(looks)
     name = re.sub(r"[^A-Za-z0-9_.#+-]+", "_", out.absolute().name).strip("._") or "scans"
     las = any(one.path.suffix.lower() in (".las", ".laz") for one in looks)
     codes = " The codes in your LAS files are no labels this way; {2: ground, 6: building} would take them." if las else ""
@@ -219,6 +234,7 @@ def card_text(out: Path, classes: Sequence[str], names: dict[str, Path], looks: 
         f"name: {_spelled(name)}",
         f"classes: [{', '.join(map(_spelled, classes))}]  # as given.{codes}",
         f"units: {_spelled(unit.value)}  # {unit.reason}",
+        *([f"intensity: {bright.value}  # {bright.reason}"] if bright else []),
         f"up: {json.dumps(up(looks).value)}  # {up(looks).reason}",
         "scale:",
         *(f"  {key}: {one.value:g}  # {one.reason}" for key, one in scale.items()),
