@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from al3d.files import write_json
 from al3d.run import RunFolder, differing_keys, identity_hash, process_rank, wait_for
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3), st.floats(allow_nan=False, allow_infinity=False))
@@ -73,6 +74,19 @@ def owned(folder, **changes):
     with folder.alone():
         content = json.loads((folder.path / "run.lock").read_text())
     (folder.path / "run.lock").write_text(json.dumps({**content, "token": "abc", **changes}))
+
+
+def test_a_process_whose_lock_was_taken_over_writes_nothing_more(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"taken over by process 7 on node7 .* writes nothing more"), folder.alone():
+        write_json(folder.path / "before.json", 1)
+        content = json.loads((folder.path / "run.lock").read_text())
+        (folder.path / "run.lock").write_text(json.dumps({**content, "token": "abc", "host": "node7", "process": 7}))
+        write_json(tmp_path / "elsewhere.json", 1)
+        write_json(folder.round(0) / "after.json", 1)
+    assert sorted(path.name for path in folder.path.rglob("*") if path.is_file()) == ["before.json", "run.lock"]
+    assert (tmp_path / "elsewhere.json").is_file()
+    write_json(folder.path / "later.json", 1)
 
 
 def test_two_processes_never_write_one_folder_and_the_other_is_named(tmp_path):

@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,21 @@ _WAYS = {
 }
 
 
+#: What is asked before anything in a folder gets its name; see `guarded`.
+_guards: dict[Path, Callable[[], None]] = {}
+
+
+@contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, ask `check` before `whole_file` and `whole_folder` put anything below `folder`; what it raises keeps them from it."""
+    place = folder.absolute()
+    _guards[place] = check
+    try:
+        yield
+    finally:
+        del _guards[place]
+
+
 class DiskFull(OSError):
     """There is no space left; the message names the file and the way out."""
 
@@ -49,6 +64,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
+        _ask(path)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -73,6 +89,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
                 _flush(file)
+        _ask(path)
         _rename_over(temporary, path)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -144,6 +161,13 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: is not JSON (byte {error.start} is no UTF-8): {_WAYS.get(path.name, _MADE_AGAIN)}") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: line {error.lineno} is not JSON ({error.msg}): {_WAYS.get(path.name, _MADE_AGAIN)}") from error
+
+
+def _ask(path: Path) -> None:
+    """Ask every guard of a folder that holds `path`."""
+    for folder, check in _guards.items():
+        if folder in path.absolute().parents:
+            check()
 
 
 def _flush(path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,20 +74,32 @@ def through_hydra(task: Callable[[DictConfig], None], name: str, words: Sequence
     """
     import hydra
 
-    from al3d import launchers  # noqa: F401  what conf/hydra/launcher refers to
+    from al3d import launchers  # also what conf/hydra/launcher refers to
 
     whole = sys.argv
 
     @functools.wraps(task)
     def run(config: DictConfig) -> None:
         sys.argv = whole
+        exit_when_terminated()
+        launchers.start_processes_as_usual()
         task(config)
 
+    exit_when_terminated()
     sys.argv = [whole[0], *with_whole_paths(whole[1:] if words is None else words)]
     try:
         hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")(run)()
     finally:
         sys.argv = whole
+
+
+def exit_when_terminated() -> None:
+    """From here on SIGTERM ends the process with exit code 143, by an exception: workers end too, and what is half-written goes.
+
+    Lightning would end with 0 in the middle of a training. A handler that is there, as submitit's, stays.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def with_whole_paths(words: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from importlib.util import find_spec
 
 from omegaconf import OmegaConf
@@ -35,6 +36,15 @@ def installed(package: str) -> bool:
         return find_spec(package) is not None
     except ModuleNotFoundError:
         return False
+
+
+def start_processes_as_usual() -> None:
+    """Let a run that joblib started in a process of its own start further ones (`trainer.workers`) as the platform does.
+
+    joblib leaves its own way as the default there, which pickles a whole data set and cannot.
+    """
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method(None, force=True)
 
 
 def register() -> None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from al3d.files import read_json, write_json
-from al3d.locks import EXPIRES, Owner, living_owner, lock, owner_of, silence
+from al3d.files import guarded, read_json, write_json
+from al3d.locks import EXPIRES, Lock, Owner, living_owner, lock, owner_of, silence
 from al3d.progress import console
 
 Tree = Mapping[str, Any]
@@ -112,7 +113,8 @@ class RunFolder:
     def alone(self) -> Iterator[None]:
         """Hold the folder while the block runs: the first process does, for all ranks of the run.
 
-        A lock whose process is gone is taken over, and `execution.jsonl` says so. Raises: ValueError as `check_free`.
+        A lock whose process is gone is taken over, and `execution.jsonl` says so.
+        Raises: ValueError as `check_free`, and before a file is written when another process has taken the folder over meanwhile.
         """
         if not first_process():
             yield
@@ -125,9 +127,19 @@ class RunFolder:
         try:
             if before is not None:
                 self.log_execution({"took_over_from": str(before)})
-            yield
+            with guarded(self.path, partial(self._check_mine, mine)):
+                yield
         finally:
             mine.release()
+
+    def _check_mine(self, mine: Lock) -> None:
+        """Raises: ValueError when `mine` is another's by now: this process was stopped for so long that it looked gone."""
+        owner = owner_of(self._lock)
+        if owner is not None and owner.token != mine.owner.token:
+            raise ValueError(
+                f"{self.path} was taken over by {owner} while this process was stopped or gave no sign of life: that one goes on with the run, "
+                "this one ends and writes nothing more"
+            )
 
     @property
     def _lock(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from joblib import Parallel, delayed
 from omegaconf import OmegaConf
 
 from al3d import launchers
@@ -91,3 +93,29 @@ def test_a_sweep_without_the_plug_in_ends_with_one_line() -> None:
         result.stderr.strip()
         == "al3d: hydra/launcher=slurm needs a plug-in that is not installed: pip install 'al3d[slurm]' (in a clone: pip install -e '.[slurm]')"
     )
+
+
+def worker_start_methods() -> tuple[str, str]:
+    """How a joblib process starts others, before and after a run begins there."""
+    before = multiprocessing.get_start_method()
+    launchers.start_processes_as_usual()
+    return before, multiprocessing.get_start_method()
+
+
+@pytest.mark.slow
+def test_a_joblib_process_starts_others_as_the_platform_does() -> None:
+    found = Parallel(n_jobs=2)(delayed(worker_start_methods)() for _ in range(2))
+    assert ("loky", multiprocessing.get_start_method()) in found
+
+
+@pytest.mark.slow
+def test_the_documented_joblib_command_trains_with_workers(tmp_path: Path) -> None:
+    if not launchers.installed("hydra_plugins.hydra_joblib_launcher"):
+        pytest.skip("the extra joblib is not installed")
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    documented = next(line for line in text.splitlines() if line.startswith("al3d train -m hydra/launcher=joblib"))
+    smaller = ["trainer.workers=1", "acquire=random", "rounds.n=1", "rounds.steps=2", "dataset.source.rooms=4", "dataset.source.points=6000"]
+    places = [f"paths.data={tmp_path / 'data'}", f"paths.outputs={tmp_path / 'outputs'}"]
+    result = subprocess.run([sys.executable, "-m", *documented.split(), *smaller, *places], capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert len(list((tmp_path / "outputs").glob("*/report.html"))) == 2

@@ -85,3 +85,20 @@ def test_a_kill_in_each_stage_changes_nothing(command, outcome, tmp_path, moment
     assert not (broken / "report.html").exists(), "the kill came too late to test anything"
     finished(command(f"paths.run={broken}"))
     assert outcome(broken) == outcome(whole)
+
+
+@pytest.mark.slow
+def test_sigterm_in_a_training_exits_143_and_the_run_goes_on(command, outcome, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    words = ("rounds.n=1", "rounds.steps=60", "trainer.workers=1")
+    finished(command(f"paths.run={whole}", *words))
+    process = command(f"paths.run={broken}", *words)
+    while process.poll() is None and not (broken / "round-00" / "resume.ckpt").exists():
+        time.sleep(0.02)
+    process.terminate()
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in text, text
+    assert (broken / "round-00" / "resume.ckpt").exists()
+    assert not list(broken.rglob("*.tmp")) and not (broken / "run.lock").exists()
+    finished(command(f"paths.run={broken}", *words))
+    assert outcome(broken) == outcome(whole)
