@@ -29,7 +29,7 @@ study: $(INSTALLED) ## run the study, or go on with it; OSD=/path/to/osd STUDY=c
 	$(BIN)/al3d study run $(STUDY) $(if $(OSD),--osd $(OSD)) --jobs $(JOBS) --out $(STUDIES)
 
 test: $(INSTALLED) ## the fast tests
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not slurm"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow and not slurm"
 
 test-slow: $(INSTALLED) ## what is marked slow
 	$(BIN)/python -m pytest -q -n $(JOBS) -m slow

@@ -138,7 +138,7 @@ def write_ply(result: Result, path: Path, legend: Legend) -> None:
     first = next(iter(result.reader.columns(result.size)))
     replaced = {"label", *(COLOURS if result.coloured else ()), *result.prob_names}
     kept = {name: _ply_type(values.dtype).newbyteorder(order) for name, values in first.items() if name.lower().removeprefix("scalar_") not in replaced}
-    added = [(name, np.dtype("u1")) for name in (COLOURS if result.coloured else ())]
+    added: list[tuple[str, np.dtype[Any]]] = [(name, np.dtype("u1")) for name in (COLOURS if result.coloured else ())]
     # of two bytes and unsigned, Open3D's tensor reader leaves it out
     label_type = np.dtype(np.uint8 if spelling(legend).dtype == np.uint8 else np.int32).newbyteorder(order)
     added += [("label", label_type), *((name, np.dtype(f"{order}f4")) for name in result.prob_names)]
