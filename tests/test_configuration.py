@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from al3d.command import CONF, choices
-from al3d.configuration import composed, composing
+from al3d.configuration import check_numbers, composed, composing, meant
 
 
 @pytest.fixture
@@ -39,3 +40,19 @@ def test_what_does_not_exist_is_named() -> None:
     for words in (["nonsense=1"], ["acquire=redall"]):
         with pytest.raises(ValueError, match="nonsense|redall"):
             composed(words)
+
+
+@pytest.mark.parametrize("word", ["rounds.batch=abc", "rounds.step=5%", "rng=abc", "trainer.workers='2 cores'", "learner.optimizer.lr=fast"])
+def test_text_where_a_number_belongs_is_named(word: str) -> None:
+    key, _, value = word.partition("=")
+    with pytest.raises(ValueError, match=re.escape(f"{key}={value.strip(chr(39))!r}: give a number")):
+        check_numbers(["acquire=random", word])
+
+
+def test_numbers_and_words_that_are_meant_pass() -> None:
+    check_numbers(["rounds.steps=auto", "rounds.base=raw", "paths.data=here", "trainer.devices=auto", "rounds.step=5", "unit@acquire.unit=point"])
+
+
+def test_a_similar_option_is_proposed() -> None:
+    assert meant(["rounds.stepp=3", "rng=1,2", "rounds.n=2"]) == "\ndid you mean rounds.step instead of rounds.stepp?"
+    assert meant(["acquire=random", "rounds.n=2", "trainer.threads=null", "+anything.else=1"]) == ""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from al3d import files
-from al3d.files import read_json, temporary_beside, whole_file, whole_folder, write_json
+from al3d.files import DiskFull, read_json, temporary_beside, whole_file, whole_folder, write_json
 
 
 def names(folder):
@@ -92,3 +92,8 @@ def test_what_json_cannot_hold_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", np.zeros(2))
     assert read_json(tmp_path / "a.json") == 1 and names(tmp_path) == ["a.json"]
+
+
+def test_a_file_that_numpy_could_not_write_whole_is_a_full_disk(tmp_path):
+    with pytest.raises(DiskFull, match=r"no space left for .*x\.npy: free some on that disk"), whole_file(tmp_path / "x.npy"):
+        raise OSError("9672 requested and 992 written")

@@ -158,3 +158,16 @@ def test_a_run_remembers_what_it_started_with(tmp_path):
     with (folder.path / "execution.jsonl").open("a") as file:
         file.write('{"products": "sci')
     assert folder.started_with("products") == "scipy" and folder.started_with("devices") is None
+
+
+def test_what_killed_processes_left_is_swept(tmp_path):
+    folder = RunFolder(tmp_path)
+    csv = folder.round(0) / "csv"
+    for name in ("start-0", "start-1"):
+        (csv / name).mkdir(parents=True)
+    (csv / "start-1" / "metrics.csv").touch()
+    left = folder.round(0) / ".last.ckpt.abc-1.tmp"
+    left.touch()
+    os.utime(left, (1, 1))
+    with folder.alone():
+        assert [path.name for path in csv.iterdir()] == ["start-1"] and not left.exists()

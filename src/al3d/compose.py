@@ -28,7 +28,7 @@ from al3d.data.datamodule import RoundData
 from al3d.data.hashing import hash_of
 from al3d.data.jobs import Jobs
 from al3d.data.labels import LabelState
-from al3d.data.prepare import prepare, store_folder, voxel_counts
+from al3d.data.prepare import check_extents, prepare, store_folder, voxel_counts
 from al3d.data.store import Store
 from al3d.data.unasked import unasked_warning
 from al3d.files import whole_file
@@ -261,11 +261,13 @@ def prepared(config: DictConfig, source: Source, methods: tuple[Acquirer, ...]) 
     jobs = Jobs(**config.prepare)
     counted = None if config.rounds.batch_voxels is None and ranks_of(config) == 1 else config.dataset.scale.voxel
     described = [[part.identity, described_unit(method)] for method in methods for part in (method.features, method.thin and method.thin.features) if part]
-    ready = root / ".ready" / hash_of([folder.name, extras, units, counted, described])
+    ready = root / ".ready" / hash_of([folder.name, extras, units, counted, described, config.dataset.scale.voxel])
     if not first_process():
         wait_for(ready)
         return Store(folder)
     scenes = prepare(source, root, grid=config.dataset.grid, **dataclasses.asdict(jobs))
+    if not ready.is_file():
+        check_extents(scenes, config.dataset.scale.voxel, jobs)
     for method in methods:
         check_described(scenes, method)
     store = prepare(source, root, grid=config.dataset.grid, extras=extras, partitioners=units, **dataclasses.asdict(jobs))

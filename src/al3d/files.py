@@ -123,10 +123,11 @@ def write_first(file: Path, text: str) -> None:
 
 def explained(error: OSError, path: Path) -> OSError:
     """`error`, or, when it says that something is full and no file is named yet, what a person should know about that."""
-    if error.errno not in FULL or isinstance(error, DiskFull):
+    cut = error.errno is None and "requested and" in str(error)  # what NumPy says of a file that did not get all its bytes
+    if (error.errno not in FULL and not cut) or isinstance(error, DiskFull):
         return error
     limit = ": the process may not write larger files (ulimit -f)" if error.errno == errno.EFBIG else ": free some on that disk"
-    return DiskFull(error.errno, f"no space left for {path}{limit} and run the same command again; what was finished is kept")
+    return DiskFull(error.errno or errno.ENOSPC, f"no space left for {path}{limit} and run the same command again; what was finished is kept")
 
 
 def remove_leftovers(folder: Path, seconds: float = 24 * 3600.0) -> list[Path]:

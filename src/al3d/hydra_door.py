@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from al3d.command import CONF, choices, examples
+from al3d.command import CONF, choices, examples, plain_errors
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -73,8 +73,10 @@ def through_hydra(task: Callable[[DictConfig], None], name: str, words: Sequence
     While the task runs, `sys.argv` is the whole command line again: processes for more devices are started with it.
     """
     import hydra
+    from hydra.core.hydra_config import HydraConfig
 
     from al3d import launchers  # also what conf/hydra/launcher refers to
+    from al3d.configuration import check_numbers, meant
 
     whole = sys.argv
 
@@ -83,12 +85,19 @@ def through_hydra(task: Callable[[DictConfig], None], name: str, words: Sequence
         sys.argv = whole
         exit_when_terminated()
         launchers.start_processes_as_usual()
+        with plain_errors():
+            check_numbers(HydraConfig.get().overrides.task)
         task(config)
 
     exit_when_terminated()
     sys.argv = [whole[0], *with_whole_paths(whole[1:] if words is None else words)]
     try:
         hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")(run)()
+    except SystemExit as end:
+        hint = meant(sys.argv[1:]) if end.code == 1 else ""  # Hydra has said what is wrong
+        if hint:
+            print(hint, file=sys.stderr)
+        raise
     finally:
         sys.argv = whole
 

@@ -30,7 +30,7 @@ Tree = dict[str, Any]
 def data_source(config: DictConfig) -> Source:
     """The data set's source; fills the lengths and inputs that the configuration leaves to it.
 
-    Raises: ValueError for a missing root; whatever the source raises about its files.
+    Raises: ValueError for a missing root and for fewer than two classes; whatever the source raises about its files.
     """
     missing = sorted(missing_options(OmegaConf.to_container(config, resolve=False)))
     if missing:
@@ -45,6 +45,9 @@ def data_source(config: DictConfig) -> Source:
     unknown = [key for key, value in config.dataset.scale.items() if value is None]
     if unknown:
         raise ValueError(f"data set {source.name} does not say its {', '.join(map(str, unknown))}: give dataset.scale.{unknown[0]}=METRES")
+    if len(source.classes) < 2:
+        known = f"one class only ({', '.join(source.classes.names)})" if len(source.classes) else "no class"
+        raise ValueError(f"data set {source.name} has {known}: there is nothing to tell apart; name at least two classes")
     config.classes = len(source.classes)
     config.dataset.attributes = list(source.features)
     if config.dataset.inputs is None or is_probe(config):
@@ -64,12 +67,13 @@ def is_people(config: DictConfig) -> bool:
 
 def chosen_methods(config: DictConfig) -> tuple[Acquirer, Acquirer, Plan]:
     """Seed, method and plan: built before any data is read, so that a wrong option costs no time."""
+    plan = Plan(**plain(config)["rounds"])
     with unwrapped(ValueError, OSError):
         seed = cast("Acquirer", instantiate(config.seed, _convert_="all"))
         method = cast("Acquirer", instantiate(config.acquire, _convert_="all"))
     if seed.predicts:
         raise ValueError(f"seed={seed.name} needs predictions, but before the seed there is no network: choose a seed from conf/seed")
-    return seed, method, Plan(**plain(config)["rounds"])
+    return seed, method, plan
 
 
 def start_identity(config: DictConfig) -> Tree | None:

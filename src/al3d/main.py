@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from al3d.command import plain_errors as plain_errors
+from al3d.command import unwrapped
 from al3d.identity import chosen_methods, data_source, is_probe
 from al3d.run import say
 from al3d.types import Source
@@ -14,7 +15,7 @@ from al3d.types import Source
 
 def train(config: DictConfig) -> None:
     """Run one experiment to its end and print where the report is."""
-    with plain_errors():
+    with plain_errors(), unwrapped(ValueError, OSError):
         source = opened(config)
         report = finished_report(config, source)
         if report is not None:
@@ -61,7 +62,7 @@ def finished_report(config: DictConfig, source: Source) -> Path | None:
 
 def prepare_only(config: DictConfig) -> None:
     """Prepare the data set and everything that seed and method read."""
-    with plain_errors():
+    with plain_errors(), unwrapped(ValueError, OSError):
         source = opened(config)
         seed, method, _ = chosen_methods(config)
         from al3d.compose import prepared, prepared_descriptions, quiet_libraries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args, get_type_hints
 
 INIT = ("scratch", "previous", "best")
 OPTIMIZER = ("fresh", "kept")
@@ -45,6 +46,7 @@ class Plan:
     answered: str = "all"
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         if isinstance(self.steps, str) and self.steps != AUTO:
             raise ValueError(f"rounds.steps={self.steps!r}: give a number of steps, auto, or null to count rounds.epochs")
         for name in ("cap", "patience", "fixed", "held_units"):
@@ -77,6 +79,17 @@ class Plan:
             raise ValueError(f"rounds.accumulate={self.accumulate} must divide rounds.batch={self.batch}: a step's scenes are trained on in so many parts")
         if self.stop_after not in (None, "step"):
             raise ValueError(f"rounds.stop_after={self.stop_after!r} is not null or step")
+
+    def _check_numbers(self) -> None:
+        """Raises: ValueError for a text, or a fraction of something that is counted, where a number belongs."""
+        for name, hint in get_type_hints(type(self)).items():
+            kinds, value = get_args(hint) or (hint,), getattr(self, name)
+            if str in kinds or value is None and type(None) in kinds:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float) if float in kinds else int):
+                bare = str(value).removesuffix("%").strip()
+                way = f"leave the % away (rounds.{name}={bare}): what it counts in is said elsewhere" if bare != str(value) else "no text, no unit"
+                raise ValueError(f"rounds.{name}={value!r}: give a {'' if float in kinds else 'whole '}number; {way}")
 
     def automatic(self, round_index: int) -> bool:
         """Whether a round finds its own length."""

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from al3d.files import guarded, read_json, write_json
+from al3d.files import guarded, read_json, remove_leftovers, write_json
 from al3d.locks import EXPIRES, Lock, Owner, living_owner, lock, owner_of, silence
 from al3d.progress import console
 
@@ -127,10 +127,18 @@ class RunFolder:
         try:
             if before is not None:
                 self.log_execution({"took_over_from": str(before)})
+            self._sweep()
             with guarded(self.path, partial(self._check_mine, mine)):
                 yield
         finally:
             mine.release()
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left: nobody else writes here while the lock is held."""
+        remove_leftovers(self.path, seconds=0)
+        for folder in self.path.glob("round-*/csv/start-*"):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def _check_mine(self, mine: Lock) -> None:
         """Raises: ValueError when `mine` is another's by now: this process was stopped for so long that it looked gone."""

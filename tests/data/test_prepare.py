@@ -165,6 +165,20 @@ def test_broken_scenes_are_listed_after_the_others_are_done(tmp_path, workers):
     assert not (path / "manifest.json").exists()
 
 
+def test_a_scene_at_which_a_library_fails_is_listed_and_a_full_disk_ends_it():
+    def work(scene):
+        return {"s1": 1}[scene]
+
+    with pytest.raises(ValueError, match=r"things: 1 of 2 scenes failed; the others are done and stay\n  s0: KeyError: 's0'"):
+        Jobs().each(work, ["s0", "s1"], "things")
+
+    def full(scene):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Jobs().each(full, ["s0", "s1"], "things")
+
+
 def test_a_broken_partition_is_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"halves units: 1 of 6 scenes failed(.|\n)*s3: Halves\(broken=True.* gave ids \[0, 2\]\.\.2, but must give every id from 0"

@@ -94,3 +94,9 @@ def test_two_methods_of_one_unit_say_it_once(tiny_root: Path, tmp_path: Path, mo
     monkeypatch.setattr(console, "file", printed)
     prepared(config, data_source(config), chosen_methods(config)[:2])
     assert printed.getvalue().count("can never be asked for") == 1 and "can never be asked for as acquire.unit" in printed.getvalue()
+
+
+def test_a_unit_that_leaves_out_everything_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unasked, "never_asked", lambda *_: 1.0)
+    with pytest.raises(ValueError, match=r"no training point of tiny .* acquire.unit.*minimum_points=120.*: keep small regions with acquire.unit.min"):
+        unasked_warning(store, LARGE, "acquire")

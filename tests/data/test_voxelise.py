@@ -72,7 +72,7 @@ def test_a_cloud_may_span_the_limit_but_not_more():
     edge = np.array([[0, 0, 0], [LIMIT, LIMIT, LIMIT], [LIMIT, 0, 0], [0, 0, LIMIT]], np.float32)
     coord, inverse = voxelise(edge, 1.0)
     assert coord.tolist() == [[0, 0, 0], [0, 0, LIMIT], [LIMIT, 0, 0], [LIMIT, LIMIT, LIMIT]] and inverse.tolist() == [0, 3, 2, 1]
-    with pytest.raises(ValueError, match="spans 32,001 voxels of 1.0 m: at most 32,000"):
+    with pytest.raises(ValueError, match="spans 32,001 voxels of 1.0 m along x .*: at most 32,000"):
         voxelise(edge + np.array([0, 0, 0], np.float32) + (edge > 0), 1.0)
 
 

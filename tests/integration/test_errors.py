@@ -40,6 +40,25 @@ def test_a_missing_root_says_which_option_to_give(composed):
         study_of(config)
 
 
+def test_a_stray_point_is_refused_with_the_name_of_its_scene(composed, tiny_root, tmp_path):
+    shutil.copytree(tiny_root, tmp_path / "stray")
+    path = str(tmp_path / "stray" / "scenes" / "t_3.ply")
+    whole = PlyData.read(path, mmap=False)
+    whole["vertex"].data["x"][0] = 5e4
+    whole.write(path)
+    with pytest.raises(ValueError, match=r"extents: 1 of 8 scenes failed.*\n  t_3: the cloud spans .* along x .* remove points that lie far"):
+        study_of(composed(f"dataset.root={tmp_path / 'stray'}", f"paths.data={tmp_path / 'stray-data'}"))
+    assert not list((tmp_path / "outputs").glob("*"))
+
+
+def test_one_class_is_refused(composed, tiny_root, tmp_path):
+    shutil.copytree(tiny_root, tmp_path / "one")
+    card = tmp_path / "one" / "dataset.yaml"
+    card.write_text(re.sub(r"classes:.*", "classes: [table]", card.read_text()))
+    with pytest.raises(ValueError, match=r"one class only \(table\): .* name at least two"):
+        study_of(composed(f"dataset.root={tmp_path / 'one'}"))
+
+
 def test_a_seed_that_needs_a_network_is_refused(composed):
     config = composed()
     config.seed = config.acquire

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from al3d.data.jobs import reason
 from al3d.geometry.bounds import bounds
 from al3d.geometry.camera import in_view, project
 from al3d.rng import generator
@@ -83,8 +84,8 @@ def listed(source: Source, scenes: int | None) -> list[Split]:
 def _listed(source: Source, split: str, scenes: int | None) -> Split:
     try:
         ids = source.scenes(split)
-    except (ValueError, OSError) as error:
-        return Split(split, (), (), source.published.get(split), str(error))
+    except Exception as error:
+        return Split(split, (), (), source.published.get(split), reason(error))
     return Split(split, ids, sample(ids, scenes), source.published.get(split))
 
 
@@ -104,8 +105,8 @@ def facts_of(source: Source, split: str, scene_id: str) -> Facts:
         warnings.simplefilter("always")
         try:
             scene, label = source.read(scene_id)
-        except (ValueError, OSError) as error:
-            return replace(facts, error=str(error))
+        except Exception as error:
+            return replace(facts, error=reason(error))
     facts = replace(facts, warned=tuple(str(warning.message) for warning in caught))
     wrong = _misfit(source, scene, label, scene_id)
     return replace(facts, error=wrong) if wrong else _measured(facts, scene, label, len(source.classes))

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import numba
 from joblib import Parallel, delayed, parallel_config
 
+from al3d.files import FULL, DiskFull
 from al3d.progress import track
 
 T = TypeVar("T")
@@ -46,8 +47,8 @@ class Jobs:
     def each(self, work: Callable[[str], T], ids: Sequence[str], name: str) -> list[T]:
         """What `work` returns for every id, one scene a task, in the order of `ids`.
 
-        Raises: ValueError listing every id for which `work` raised a ValueError or FileNotFoundError, after the others are done; anything
-        else (no space, a bug) at once.
+        Raises: ValueError listing every id for which `work` failed, whichever library raised, after the others are done; a full disk and a full
+        memory at once.
         """
         if not ids:
             return []
@@ -123,8 +124,17 @@ class _Attempt:
             numba.set_num_threads(1)  # one thread a scene: the scenes share the cores already
         try:
             return work(scene_id), None
-        except (ValueError, FileNotFoundError) as error:
-            return None, str(error)
+        except (DiskFull, MemoryError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            return None, reason(error)
+
+
+def reason(error: Exception) -> str:
+    """What failed, in words for a person; an error that is not meant for one (a library's) with its kind."""
+    return str(error) if isinstance(error, (ValueError, OSError)) and str(error) else f"{type(error).__name__}: {error}"
 
 
 def _first(token: str, value: Any) -> Any:

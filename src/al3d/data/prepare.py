@@ -14,7 +14,7 @@ from al3d.data.hashing import array_hash, described, hash_of
 from al3d.data.jobs import Jobs, Light, relative_paths
 from al3d.data.sources.names import checked_id
 from al3d.data.store import FORMAT, Store, image_content
-from al3d.data.voxelise import voxelise
+from al3d.data.voxelise import lowest, voxelise
 from al3d.data.whole import save
 from al3d.files import read_json, remove_leftovers, whole_file, whole_folder, write_json
 from al3d.locks import held
@@ -72,6 +72,11 @@ def voxel_counts(store: Store, size: float, jobs: Jobs | None = None) -> Mapping
     return counted
 
 
+def check_extents(store: Store, size: float, jobs: Jobs | None = None) -> None:
+    """Refuse scenes that are too wide for voxels of `size` metres, as one stray point makes them. Raises: ValueError listing every one of them."""
+    (jobs or Jobs()).each(partial(_check_extent, store, size), sorted(store.sizes), f"{store.name}: extents")
+
+
 def store_folder(source: Source, root: Path, splits: Sequence[str] = ("train", "val"), grid: float | None = None) -> Path:
     """Where `prepare` puts the data set: another raw file, another grid or another split is another folder."""
     return root / f"{checked_id(source.name, 'data set name')}-{hash_of([FORMAT, source.fingerprint(), grid, sorted(splits)])}"
@@ -110,6 +115,10 @@ def _reachable(jobs: Jobs, source: Source, root: Path) -> Path:
         names = ", ".join(relative)
         raise ValueError(f"{source.name}: {names} is relative, but the workers of {jobs.scheduler} may run elsewhere: give dataset.root as an absolute path")
     return root.absolute()
+
+
+def _check_extent(store: Store, size: float, scene_id: str) -> None:
+    lowest(np.asarray(store.scene(scene_id).xyz), size)
 
 
 def _count_voxels(store: Store, size: float, scene_id: str) -> int:

@@ -40,18 +40,19 @@ def never_asked(store: Store, partitioner: Partitioner, jobs: Jobs | None = None
 def unasked_warning(store: Store, partitioner: Partitioner, group: str, jobs: Jobs | None = None) -> str | None:
     """What to tell a person where more than `MUCH` of the training points can never be asked for; None where that is not so.
 
-    `group` is where the options of the unit are: "seed" or "acquire". Raises: as `never_asked`.
+    `group` is where the options of the unit are: "seed" or "acquire". Raises: as `never_asked`, and ValueError where there is no unit at all.
     """
     share = never_asked(store, partitioner, jobs)
     if share <= MUCH:
         return None
     kept = getattr(partitioner, "minimum_points", 0)
     smaller = "" if kept in (0, 1) else f"keep small regions with {group}.unit.minimum_points=1, or "
-    return (
-        f"warning: {100 * share:.1f} % of the training points of {store.name} can never be asked for as {group}.unit, since they are in no unit of "
-        f"{partitioner.name}{f' (minimum_points={kept})' if smaller else ''}: {smaller}choose a unit that leaves out fewer, such as "
-        f"unit@{group}.unit=auto or voxel (al3d units measures them)"
-    )
+    unit = f"{partitioner.name}{f' (minimum_points={kept})' if smaller else ''}"
+    way = f"{smaller}choose a unit that leaves out fewer, such as unit@{group}.unit=auto or voxel (al3d units measures them)"
+    if share == 1:
+        raise ValueError(f"no training point of {store.name} can be asked for as {group}.unit, since none is in a unit of {unit}: {way}")
+    lost = f"warning: {100 * share:.1f} % of the training points of {store.name} can never be asked for as {group}.unit"
+    return f"{lost}, since they are in no unit of {unit}: {way}"
 
 
 def _outside(store: Store, partitioner: Partitioner, scene_id: str) -> int:

@@ -20,10 +20,7 @@ def voxelise(xyz: F32, size: float) -> tuple[I32, I64]:
     Raises: ValueError when the cloud spans more than 32,000 voxels along an axis.
     """
     xyz, length = np.ascontiguousarray(xyz), np.float32(size)
-    low, high = box(xyz)
-    spans = np.rint((high - low) / length)
-    if spans.max() > LIMIT:
-        raise ValueError(f"the cloud spans {int(spans.max()):,} voxels of {size} m: at most {LIMIT:,} fit; take larger voxels or crop the scene")
+    low = lowest(xyz, size)
     other = elsewhere("keys", len(xyz), xyz)
     if other is None:
         keys, inverse = np.unique(_keys(xyz, low, length), return_inverse=True)
@@ -31,6 +28,19 @@ def voxelise(xyz: F32, size: float) -> tuple[I32, I64]:
         keys, inverse = other.voxel_keys(xyz, low, length)
     coord = np.stack([keys >> 32, (keys >> 16) & 0xFFFF, keys & 0xFFFF], axis=1).astype(np.int32)
     return coord, inverse.reshape(-1).astype(np.int64)
+
+
+def lowest(xyz: F32, size: float) -> F32:
+    """The lowest x, y and z of a cloud, f32[3], from which its voxels of `size` metres are counted. Raises: as `voxelise`."""
+    low, high = box(np.ascontiguousarray(xyz))
+    spans = np.rint((high - low) / np.float32(size))
+    if spans.max() > LIMIT:
+        axis = int(spans.argmax())
+        raise ValueError(
+            f"the cloud spans {int(spans[axis]):,} voxels of {size} m along {'xyz'[axis]} ({low[axis]:g} to {high[axis]:g} m from its origin): at most "
+            f"{LIMIT:,} fit; remove points that lie far from all others, take larger voxels or crop the scene"
+        )
+    return low
 
 
 @numba.njit(cache=True)

@@ -38,7 +38,7 @@ class CSV:
     def open(self, run: Path, round_index: int, first_step: int, config: Mapping[str, Any]) -> Logger:
         """A CSV logger of this start."""
         folder = run / f"round-{round_index:02d}" / "csv"
-        starts = len(list(folder.glob("start-*"))) if folder.is_dir() else 0
+        starts = 1 + max((int(start.name.removeprefix("start-")) for start in folder.glob("start-*")), default=-1)
         return CSVLogger(folder.parent, name="csv", version=f"start-{starts}")
 
     def finished(self, run: Path, round_index: int, classes: Sequence[str]) -> None:
