@@ -66,15 +66,11 @@ def meant(words: Sequence[str]) -> str:
 def check_numbers(words: Sequence[str]) -> None:
     """Refuse text for options that are numbers without it. Raises: ValueError naming option and value."""
     given = parsed(words)
-    texts = {
-        one.key_or_group: one.value()
-        for one in given
-        if isinstance(one.value(), str | QuotedString) and one.package is None and one.type is OverrideType.CHANGE
-    }
-    try:
-        tree = _chosen([one for one in given if one.key_or_group not in texts or one.key_or_group in _groups()])
-    except (HydraException, OmegaConfBaseException):
-        return  # a choice of the user's own, outside of conf: what it makes looks at its values itself
+    changed = [one for one in given if one.package is None and one.type is OverrideType.CHANGE and one.key_or_group not in _groups()]
+    texts = {one.key_or_group: one.value() for one in changed if isinstance(one.value(), str | QuotedString)}
+    if not texts:
+        return
+    tree = _chosen([one for one in given if one.key_or_group not in texts])
     for key, value in texts.items():
         text, usual = value.text if isinstance(value, QuotedString) else str(value), OmegaConf.select(tree, key, throw_on_missing=False)
         if isinstance(usual, bool) or not isinstance(usual, int | float) or key in TEXTS or text == "auto" or "$" in text:

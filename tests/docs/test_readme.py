@@ -23,6 +23,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from al3d.configuration import check_numbers
 from al3d.data.sources.folder import Folder
 from al3d.door import parts
 from al3d.for_probes import NOT_FOR_PROBES
@@ -106,6 +107,8 @@ def test_command_composes(words: list[str]) -> None:
     assert name
     for overrides in single([word for word in words[2:] if word not in ("-m", "--multirun")]):
         check_composes(name, overrides)
+        if name == "train":
+            check_numbers(overrides)
 
 
 def test_wrong_command_does_not_compose() -> None:
