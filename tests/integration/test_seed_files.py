@@ -51,7 +51,7 @@ def study(rooms: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
 
     def make(*words: str) -> Study:
         folder = tmp_path_factory.mktemp("runs") / "run"
-        overrides = [*SHORT, *SPARSE, f"dataset.root={rooms}", f"paths.data={data}", f"paths.run={folder}", *words]
+        overrides = [*SHORT, *SPARSE, f"dataset.root={rooms}", f"paths.data={data}", f"paths.run={folder}", "paths.shared=null", *words]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             return study_of(compose("train", overrides=overrides))
 

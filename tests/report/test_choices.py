@@ -20,7 +20,17 @@ from al3d.report import choices
 from al3d.types import ClassTable
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ("experiment=osd", "net=spvcnn", "net.width=0.125", "rounds.initial=1", "rounds.steps=4", "rounds.batch=2", "prepare.workers=1", "trainer.workers=0")
+SMALL = (
+    "experiment=osd",
+    "net=spvcnn",
+    "net.width=0.125",
+    "rounds.initial=1",
+    "rounds.steps=4",
+    "rounds.batch=2",
+    "prepare.workers=1",
+    "trainer.workers=0",
+    "paths.shared=null",
+)
 
 
 @pytest.fixture(scope="module")
