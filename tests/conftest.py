@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,32 @@ scale: {voxel: 0.05, supervoxel_voxel: 0.05, supervoxel_seed: 0.4, neighbours: 2
 limit_threads(1)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-#: What tools keep in the checkout: Python's and numba's compiled functions, pytest's, hypothesis' and coverage's notes.
-CACHES = {"__pycache__", ".pytest_cache", ".hypothesis"}
+#: What tools keep in the checkout while tests run: Python's and numba's compiled functions, and hypothesis' notes.
+CACHES = {"__pycache__", ".hypothesis"}
+
+
+_testing = False
 
 
 def _stay_outside(event: str, details: tuple[Any, ...]) -> None:
-    """Refuse to write into the checkout: what one test leaves there, the next start of the suite finds."""
+    """Refuse to write into the checkout while a test runs: what one test leaves there, the next start of the suite finds."""
     writes = event == "os.mkdir" or (event == "open" and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-    if not writes or not isinstance(details[0], str):
+    if not (_testing and writes and isinstance(details[0], str)):
         return
     path = Path(os.path.abspath(details[0]))
-    if path.is_relative_to(CHECKOUT) and not CACHES & {*path.relative_to(CHECKOUT).parts} and not path.name.startswith(".coverage"):
+    if path.is_relative_to(CHECKOUT) and not CACHES & {*path.relative_to(CHECKOUT).parts} and not (event == "os.mkdir" and path.is_dir()):
         raise RuntimeError(f"a test writes {path}, inside the checkout: give it a temporary folder")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Watch where a test and its fixtures write; pytest itself keeps its notes in the checkout."""
+    global _testing
+    _testing = True
+    try:
+        return (yield)
+    finally:
+        _testing = False
 
 
 sys.addaudithook(_stay_outside)
