@@ -289,7 +289,7 @@ def test_joined_normalisation_takes_the_engine() -> None:
 
 def test_auto_goes_by_device_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_triton", lambda: None)
-    monkeypatch.setattr(engine.trust, "fault", lambda *_: None)
+    monkeypatch.setattr(engine.proof, "fault", lambda *_: None)
     assert engine.engine_name("auto", CPU, torch.float32) == "fused"
     assert engine.engine_name("auto", CPU, torch.bfloat16) == "loop"
     assert engine.engine_name("auto", CUDA, torch.bfloat16) == "grouped"
