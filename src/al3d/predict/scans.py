@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from al3d.data.sources import formats, pcd, ply
-from al3d.data.sources.cloud import check_size, fractions, from_columns, readable
+from al3d.data.sources.cloud import Cloud, check_size, fractions, from_columns, readable
 from al3d.data.sources.formats import NUSCENES, READERS, read_cloud
 from al3d.types import F32, F64, Array, Scene, Source
 
@@ -150,7 +150,7 @@ class FileReader:
                 self._brightest = max(self._brightest, float(named["intensity"].max(initial=0)))
             for names in _colour_names(named):
                 self._highest = max(self._highest, *(float(named[name].max(initial=0)) for name in names))
-            yield self._xyz(named)
+            yield from_columns(self.path, {axis: named[axis] for axis in "xyz" if axis in named}).xyz
 
     def points(self, size: int) -> Iterator[Points]:
         """The places f64[n,3] and attributes f32[n] of every chunk. Raises: ValueError naming an attribute that the file does not have."""
@@ -158,7 +158,8 @@ class FileReader:
             named = {name: values for name, values in _named(columns).items() if name != "label"}
             for names in _colour_names(named):
                 named |= {name: _byte(named[name], self._highest) for name in names}
-            yield self._xyz(named), self._attributes(named)
+            cloud = from_columns(self.path, named)
+            yield cloud.xyz, self._attributes(cloud)
 
     def columns(self, size: int) -> Iterator[Columns]:
         """The fields of every chunk as the file has them; of PCD, NPZ and PLY with lists what the readers of folders know."""
@@ -185,11 +186,7 @@ class FileReader:
                 self._whole["intensity"] = cloud.intensity
         return self._whole
 
-    def _xyz(self, named: Columns) -> F64:
-        return from_columns(self.path, {axis: named[axis] for axis in "xyz" if axis in named}).xyz
-
-    def _attributes(self, named: Columns) -> dict[str, F32]:
-        cloud = from_columns(self.path, named)
+    def _attributes(self, cloud: Cloud) -> dict[str, F32]:
         found: dict[str, F32] = {"one": np.ones(len(cloud), np.float32)}
         if cloud.colour is not None:
             found |= {name: (cloud.colour[:, place] / np.float32(255)).astype(np.float32) for place, name in enumerate(COLOURS)}
