@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al3d.data.voxelise import LIMIT, box, first_label, first_rows, majority_label, mean_rows, voxelise
+from al3d.data.voxelise import LIMIT, first_label, first_rows, majority_label, mean_rows, voxelise
+from al3d.geometry.bounds import bounds
 from al3d.rng import generator
 from al3d.types import IGNORE
 
@@ -104,7 +105,7 @@ def test_compiled_loops_have_the_bits_of_numpy(seed, points, size):
     keys, back = np.unique((cells[:, 0] << 32) | (cells[:, 1] << 16) | cells[:, 2], return_inverse=True)
     coord, inverse = voxelise(xyz, size)
     assert np.array_equal(coord, np.stack([keys >> 32, (keys >> 16) & 0xFFFF, keys & 0xFFFF], axis=1)) and np.array_equal(inverse, back)
-    low, high = box(xyz)
+    low, high = bounds(xyz)
     assert np.array_equal(low, xyz.min(axis=0)) and np.array_equal(high, xyz.max(axis=0)) and low.dtype == np.float32
     values = generator("bits", seed).normal(size=(points, 3)).astype(np.float32)
     sums = np.stack([np.bincount(inverse, weights=column, minlength=len(coord)) for column in values.T], axis=1)

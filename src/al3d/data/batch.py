@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from al3d.data.voxelise import box, first_label, first_rows, majority_label, mean_rows, voxelise
+from al3d.data.voxelise import first_label, first_rows, majority_label, mean_rows, voxelise
+from al3d.geometry.bounds import bounds
 from al3d.types import F32, I32, I64, IGNORE, U8, Bool
 
 
@@ -98,7 +99,7 @@ class Voxeliser:
     def _centered(self, xyz: F32) -> F32:
         if not self.center:
             return xyz
-        low, high = box(np.ascontiguousarray(xyz))
+        low, high = bounds(xyz)
         return xyz - np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]], np.float32)
 
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from al3d.arrays import elsewhere
+from al3d.geometry.bounds import bounds
 from al3d.types import F32, I32, I64, IGNORE, U8, Array
 
 LIMIT = 32_000
@@ -32,7 +33,7 @@ def voxelise(xyz: F32, size: float) -> tuple[I32, I64]:
 
 def lowest(xyz: F32, size: float) -> F32:
     """The lowest x, y and z of a cloud, f32[3], from which its voxels of `size` metres are counted. Raises: as `voxelise`."""
-    low, high = box(np.ascontiguousarray(xyz))
+    low, high = bounds(xyz)
     spans = np.rint((high - low) / np.float32(size))
     if spans.max() > LIMIT:
         axis = int(spans.argmax())
@@ -41,17 +42,6 @@ def lowest(xyz: F32, size: float) -> F32:
             f"{LIMIT:,} fit; remove points that lie far from all others, take larger voxels or crop the scene"
         )
     return low
-
-
-@numba.njit(cache=True)
-def box(xyz: F32) -> tuple[F32, F32]:  # pragma: no cover
-    """The lowest and the highest x, y and z, each f32[3], in one pass: NumPy's two along the long axis take longer than the voxels do."""
-    low, high = xyz[0].copy(), xyz[0].copy()
-    for i in range(len(xyz)):
-        for axis in range(3):
-            low[axis] = min(low[axis], xyz[i, axis])
-            high[axis] = max(high[axis], xyz[i, axis])
-    return low, high
 
 
 @numba.njit(cache=True)

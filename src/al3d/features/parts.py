@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from al3d.data.voxelise import LIMIT, box, voxelise
+from al3d.data.voxelise import LIMIT, voxelise
+from al3d.geometry.bounds import bounds
 from al3d.geometry.voxels import exact_mean
 from al3d.types import F32, F64, I32, I64, Array, Scene
 
@@ -47,7 +48,7 @@ def thinned(scene: Scene, size: float) -> Thinned:
 
 def check_span(scene: Scene, size: float) -> None:
     """Raise a ValueError when the scene is wider than 32,000 voxels of `size` metres."""
-    low, high = box(np.ascontiguousarray(scene.xyz))
+    low, high = bounds(scene.xyz)
     span = float((high.astype(np.float64) - low).max())
     if span > LIMIT * size:
         raise ValueError(f"scene {scene.id!r} is {span:,.0f} m wide: at most {LIMIT:,} voxels of {size:g} m fit; check dataset.scale and the scene's units")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from al3d.data.voxelise import box
+from al3d.geometry.bounds import bounds
 from al3d.predict.frame import Frame
 from al3d.predict.options import CHUNK
 from al3d.predict.scans import Reader
@@ -224,7 +224,7 @@ def _stretch(thinned: Cells, start: int, stop: int) -> Placed:
 
 
 def _box(thinned: Cells) -> tuple[F32, F32]:
-    corners = [box(np.ascontiguousarray(thinned.means(square)[:, :3])) for square in thinned.squares]
+    corners = [bounds(thinned.means(square)[:, :3]) for square in thinned.squares]
     return np.min([low for low, _ in corners], axis=0), np.max([high for _, high in corners], axis=0)
 
 
